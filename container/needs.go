@@ -1,0 +1,80 @@
+package container
+
+import (
+	"context"
+	"net/netip"
+
+	"gantry/storage"
+
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// What this room needs of its neighbours. The daemon hands in the real ones.
+type (
+	// Images resolves what the user typed to an image and keeps it from being removed.
+	Images interface {
+		Resolve(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error)
+		Hold(ctx context.Context, imageID string, by Holder) (release func(context.Context) error, err error)
+	}
+
+	// Volumes keeps what outlives a container.
+	Volumes interface {
+		Create(ctx context.Context, o volume.CreateRequest) (*volume.Volume, error)
+		Remove(ctx context.Context, name string, force bool) error
+		Hold(ctx context.Context, name string, by Holder) (release func(context.Context) error, err error)
+		Mount(ctx context.Context, name, user string) (path string, err error)
+		Unmount(ctx context.Context, name, user string) error
+		Inspect(ctx context.Context, name string) (*volume.Volume, error)
+	}
+
+	// Networks connects a container. Its types are those of package network, field by field.
+	Networks interface {
+		Check(ctx context.Context, r NetworkRequest) error
+		Connect(ctx context.Context, r NetworkRequest) (*Sandbox, error)
+		Adopt(ctx context.Context, r NetworkRequest, sb Sandbox) error
+		Disconnect(ctx context.Context, containerID string) error
+		Renamed(ctx context.Context, containerID, name string) error
+	}
+)
+
+// Holder is who keeps something from being removed.
+type Holder struct{ Kind, ID, Name string }
+
+// Image is as much of an image as a container needs.
+type Image struct {
+	ID       string // digest, "sha256:..."
+	Manifest ocispec.Descriptor
+	Name     string
+	Config   dockerspec.DockerOCIImage
+	Platform ocispec.Platform
+	Chain    storage.ChainID
+}
+
+// NetworkRequest is a container that wants to be connected.
+type NetworkRequest struct {
+	ContainerID string
+	Name        string // without the leading slash
+	Hostname    string
+	Domainname  string
+	Mode        string
+	Endpoints   map[string]*network.EndpointSettings // wanted, by network name or ID; nil for Mode alone
+	Exposed     network.PortSet
+	Ports       network.PortMap // wanted bindings
+	Publish     bool            // all exposed ports
+	DNS         []netip.Addr
+	DNSOption   []string
+	DNSSearch   []string
+	Hosts       []string // NAME:IP
+	Dir         string   // hosts, resolv.conf and hostname are written here
+}
+
+// Sandbox is a connected container.
+type Sandbox struct {
+	ID        string
+	Key       string                               // path of the network namespace
+	Endpoints map[string]*network.EndpointSettings // by network name
+	Ports     network.PortMap
+}
