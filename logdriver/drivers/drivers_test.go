@@ -251,3 +251,5 @@ func TestNoneCannotBeRead(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func openDriver(l *log) (logdriver.Writer, error) { return drivers.Open(l.driver, l.info) }

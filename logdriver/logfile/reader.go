@@ -40,9 +40,10 @@ type reading struct {
 	cfg    logdriver.ReadConfig
 	yield  func(*logdriver.Message, error) bool
 
-	queue []*segment // to be read, oldest first; the first one is being read
-	done  bool       // nothing more is wanted
-	m     logdriver.Message
+	queue   []*segment // to be read, oldest first; the first one is being read
+	dropped []*segment // of no use; closed when the walk that found them is over
+	done    bool       // nothing more is wanted
+	m       logdriver.Message
 }
 
 func (r *reading) close() {
@@ -75,6 +76,7 @@ func (r *reading) run() error {
 
 // collect opens what is to be read.
 func (r *reading) collect() error {
+	defer r.closeDropped()
 	missing := r.cfg.Tail
 	for s, err := range newestFirst(r.path) {
 		if err != nil {
@@ -94,7 +96,7 @@ func (r *reading) collect() error {
 			continue
 		}
 		if len(r.queue) > 1 && s.last.Before(r.cfg.Since) {
-			s.close()
+			r.dropped = append(r.dropped, s)
 			r.queue = r.queue[:len(r.queue)-1]
 			break // what is older still is no longer of interest either
 		}
@@ -208,13 +210,14 @@ func (r *reading) advance() (bool, error) {
 // collectNewer adds the segments that came after the one being read. That one is complete by
 // now: the writer has let go of it.
 func (r *reading) collectNewer() error {
+	defer r.closeDropped()
 	present := len(r.queue)
 	for s, err := range newestFirst(r.path) {
 		if err != nil {
 			return err
 		}
 		if present > 0 && s.same(r.queue[0]) {
-			s.close()
+			r.dropped = append(r.dropped, s)
 			break
 		}
 		if err := s.begin(r.format, 0); err != nil {
@@ -230,5 +233,12 @@ func (r *reading) collectNewer() error {
 // giveUp leaves out a segment, a compressed one that is none: the others are still of use.
 func (r *reading) giveUp(s *segment, err error) {
 	slog.Warn("a segment of a container's log cannot be read", "path", s.f.Name(), "error", err)
-	s.close()
+	r.dropped = append(r.dropped, s)
+}
+
+func (r *reading) closeDropped() {
+	for _, s := range r.dropped {
+		s.close()
+	}
+	r.dropped = nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"time"
 
@@ -153,55 +152,6 @@ func (s *segment) message(format Format, m *logdriver.Message) (bool, error) {
 	}
 }
 
-// newestFirst opens the segments of a log, the current one first. The caller closes them. A
-// rotation meanwhile moves files towards the end, where they are met again and recognised, so that none
-// is missed but those that come new.
-func newestFirst(path string) iter.Seq2[*segment, error] {
-	return func(yield func(*segment, error) bool) {
-		var seen []*segment
-		last, err := lastNumber(path)
-		for i := 0; err == nil && i <= last; i++ {
-			// The plain form first: it is removed only when the other is in place.
-			for _, suffix := range []string{"", gzipSuffix} {
-				if i == 0 && suffix != "" {
-					continue
-				}
-				s, err := open(segmentName(path, i, suffix), suffix != "")
-				if err != nil {
-					yield(nil, err)
-					return
-				}
-				if s == nil {
-					continue
-				}
-				if isSeen(seen, s) {
-					s.close()
-					continue
-				}
-				seen = append(seen, s)
-				if !yield(s, nil) {
-					return
-				}
-			}
-			if i == last {
-				last, err = lastNumber(path)
-			}
-		}
-		if err != nil {
-			yield(nil, err)
-		}
-	}
-}
-
-func isSeen(seen []*segment, s *segment) bool {
-	for _, other := range seen {
-		if s.same(other) {
-			return true
-		}
-	}
-	return false
-}
-
 // open returns nil for a file that is not there.
 func open(path string, compressed bool) (*segment, error) {
 	f, err := openSegment(path)
@@ -212,16 +162,4 @@ func open(path string, compressed bool) (*segment, error) {
 		return nil, err
 	}
 	return newSegment(f, compressed)
-}
-
-func lastNumber(path string) (int, error) {
-	have, err := rotatedNames(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	last := 0
-	for i := range have {
-		last = max(last, i)
-	}
-	return last, err
 }
