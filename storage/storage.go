@@ -4,21 +4,31 @@
 // Content is bytes by digest. A layer is a tar; its diff ID is the digest of the
 // uncompressed tar, its digest that of the blob. A chain is a stack of layers, named
 // by its chain ID, and is one committed snapshot. An rw layer is a container's own
-// snapshot on top of a chain.
+// snapshot on top of a chain, with the chain's init layer between them: the files and
+// directories that the runtime mounts over (/etc/hosts, /dev, ...), which are not the
+// container's changes.
+//
+// What nothing refers to is collected. An image refers to its manifest, and so on
+// down to its chain; a lease refers to what an operation is working on; each rw layer has
+// a lease of its container's ID.
 package storage
 
 import (
 	"context"
-	"io"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/errdefs"
-	"github.com/moby/go-archive"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/go-digest"
+	bolt "go.etcd.io/bbolt"
 )
 
 // Namespace is the containerd namespace of everything that Docker stores.
@@ -42,73 +52,83 @@ type Config struct {
 }
 
 // Service is the storage of a daemon. Safe for concurrent use.
-type Service struct{}
+type Service struct {
+	driver    Driver
+	name      string // of the driver
+	bolt      *bolt.DB
+	db        *metadata.DB
+	content   content.Store
+	images    images.Store
+	leases    leases.Manager
+	snapshots snapshots.Snapshotter // of the driver, by the names of the metadata
 
-func Open(ctx context.Context, cfg Config) (*Service, error) { return nil, errdefs.ErrNotImplemented }
+	// collecting is held for writing while the driver's snapshots are compared with the
+	// metadata, and for reading by transactions that make a snapshot in the driver before they commit.
+	collecting sync.RWMutex
+	initLayers sync.Mutex // held while an init layer is made
+	reaper     *reaper
+	closeOnce  sync.Once
+	closeErr   error
+}
 
-func (s *Service) Close(context.Context) error { return nil }
+// Open opens the stores under cfg.Root and begins, in the background, to
+// remove what earlier daemons have left unfinished. Errors: invalid argument
+// (driver or option), not implemented (driver that this host lacks, with the
+// reason), and that another process has the data root open.
+func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
+	if err := checkOptions(cfg.Options); err != nil {
+		return nil, err
+	}
+	root := filepath.Join(cfg.Root, "containerd", "daemon")
+	if err := os.MkdirAll(root, 0o711); err != nil {
+		return nil, err
+	}
+	boltDB, err := openBolt(filepath.Join(root, "io.containerd.metadata.v1.bolt", "meta.db"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, boltDB.Close())
+		}
+	}()
+	name, driver, err := openDriver(ctx, root, cfg.Driver)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{driver: driver, name: name, bolt: boltDB}
+	if err := s.openMetadata(ctx, filepath.Join(root, "io.containerd.content.v1.content")); err != nil {
+		return nil, errors.Join(err, driver.Close())
+	}
+	orphans, err := s.recover(s.Context(ctx))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("recover: %w", err), driver.Close())
+	}
+	s.reaper = startReaper(s, orphans)
+	return s, nil
+}
+
+// Close waits for the work in the background and closes the stores.
+func (s *Service) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		s.closeErr = errors.Join(s.reaper.stop(ctx), s.driver.Close(), s.bolt.Close())
+	})
+	return s.closeErr
+}
 
 // Content, Images and Leases are containerd's stores; ctx must carry Namespace: see Context.
-func (s *Service) Content() content.Store { return nil }
-func (s *Service) Images() images.Store   { return nil }
-func (s *Service) Leases() leases.Manager { return nil }
+func (s *Service) Content() content.Store { return s.content }
+
+// Images is the store of names.
+func (s *Service) Images() images.Store { return s.images }
+
+// Leases is the store of leases.
+func (s *Service) Leases() leases.Manager { return s.leases }
 
 // Context returns ctx with the namespace that the stores need.
-func (s *Service) Context(ctx context.Context) context.Context { return ctx }
-
-// Collect removes everything that no image, lease or snapshot refers to, and returns when it is gone.
-func (s *Service) Collect(ctx context.Context) error { return errdefs.ErrNotImplemented }
+func (s *Service) Context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
 
 // Driver is the name of the storage driver and its status lines for /info.
-func (s *Service) Driver() (name string, status [][2]string) { return "", nil }
-
-// CreateRW makes the rw layer of a container. Errors: not found (chain), already exists,
-// not implemented (option that this driver or file system cannot serve).
-func (s *Service) CreateRW(ctx context.Context, id string, parent ChainID, opts map[string]string) error {
-	return errdefs.ErrNotImplemented
-}
-
-// RemoveRW removes it. A missing one is not an error.
-func (s *Service) RemoveRW(ctx context.Context, id string) error { return errdefs.ErrNotImplemented }
-
-// Mounts returns what to mount to see the container's root file system.
-func (s *Service) Mounts(ctx context.Context, id string) ([]mount.Mount, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Root returns the container's root file system as a detached mount: a descriptor of its root directory that is
-// attached nowhere and gone when the last descriptor is closed. While the container runs, use its own root.
-func (s *Service) Root(ctx context.Context, id string) (*os.File, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// View returns mounts that show a chain read-only, until release is called.
-func (s *Service) View(ctx context.Context, chain ChainID) (m []mount.Mount, release func(context.Context) error, err error) {
-	return nil, nil, errdefs.ErrNotImplemented
-}
-
-// Usage returns bytes and inodes of the rw layer alone, without its parents. It walks
-// the tree: O(files). Errors: not found. Safe while the container runs.
-func (s *Service) Usage(ctx context.Context, id string) (bytes, inodes int64, err error) {
-	return 0, 0, errdefs.ErrNotImplemented
-}
-
-// ChainUsage returns the bytes of a chain with all its parents.
-func (s *Service) ChainUsage(ctx context.Context, chain ChainID) (int64, error) {
-	return 0, errdefs.ErrNotImplemented
-}
-
-// Changes lists what the rw layer changed, sorted by path, as `docker diff` shows it.
-func (s *Service) Changes(ctx context.Context, id string) ([]archive.Change, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Diff is the rw layer as the uncompressed tar of an image layer.
-func (s *Service) Diff(ctx context.Context, id string) (io.ReadCloser, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// GraphDriver is what inspect shows of an rw layer: the driver and its directories.
-func (s *Service) GraphDriver(ctx context.Context, id string) (name string, data map[string]string) {
-	return "", nil
-}
+func (s *Service) Driver() (name string, status [][2]string) { return s.name, s.driver.Status() }
