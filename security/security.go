@@ -1,58 +1,122 @@
 // Package security holds what confines a container: seccomp profiles, capabilities, AppArmor and SELinux labels.
+//
+// A profile is what a user or Docker writes: rules that depend on capabilities, the kernel
+// and the architecture. A filter is what is left of a profile for one container; the
+// OCI runtime compiles it. Nothing here changes a process: it says what the runtime shall do.
 package security
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"os"
 
-	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/selinux/go-selinux"
 )
+
+// The two names that stand for a seccomp profile without a file.
+const (
+	Builtin    = "builtin"
+	Unconfined = "unconfined"
+)
+
+// maxProfile bounds a seccomp profile; Docker's default one is 20 kB.
+const maxProfile = 4 << 20
 
 // Config of the daemon.
 type Config struct {
 	SeccompProfile string // "" or "builtin", "unconfined", or a file
 	SELinux        bool
-	DaemonName     string
+	DaemonName     string // its AppArmor profile is DaemonName-default; "" for docker
+	// What Info shows besides the profiles.
+	CgroupnsMode string // default of containers: "private" or "host"; "" for private where the kernel has cgroup namespaces
+	NoNewPrivs   bool
+	Userns       bool // userns-remap
+	Rootless     bool
 }
 
-// Service knows what this host can enforce.
-type Service struct{}
-
-// Open checks and loads the profiles. Errors: a profile file that cannot be read or parsed; SELinux asked for where there is none.
-func Open(ctx context.Context, cfg Config) (*Service, error) { return nil, errdefs.ErrNotImplemented }
-
-// Options are the parsed --security-opt of one container.
-type Options struct {
-	Seccomp         string // "" for the daemon's default, "unconfined", or the JSON of a profile
-	AppArmor        string // "" for the default
-	NoNewPrivs      *bool
-	Labels          []string // SELinux: user:..., role:..., type:..., level:..., disable
-	Unmask          bool     // systempaths=unconfined
-	WritableCgroups *bool
+// Service knows what this host can enforce. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	host     kernel
+	seccomp  bool   // the kernel can filter system calls
+	profile  string // JSON of Config.SeccompProfile; "" for the built-in one
+	filters  filters
+	apparmor string // name of the default profile; "" where the kernel has no AppArmor
 }
 
-// Parse reads --security-opt values. Errors: invalid argument, in dockerd's words ("invalid --security-opt 1: \"x\"").
-func Parse(opts []string) (Options, error) { return Options{}, errdefs.ErrNotImplemented }
-
-// Labels returns the SELinux process and mount labels of a new container, "" where SELinux is off.
-func (s *Service) Labels(o Options, privileged bool) (process, mount string, err error) {
-	return "", "", errdefs.ErrNotImplemented
+// Open checks and loads the profiles. SELinux asked for where there is none is a warning, as in
+// dockerd. Errors: a seccomp profile that cannot be read or parsed; an AppArmor profile that cannot be loaded.
+func Open(ctx context.Context, cfg Config) (*Service, error) {
+	return open(ctx, cfg, hostKernel())
 }
 
-// AppArmor returns the profile name for a container: "" where the kernel has no AppArmor.
-func (s *Service) AppArmor(o Options, privileged bool) (string, error) {
-	return "", errdefs.ErrNotImplemented
+func open(ctx context.Context, cfg Config, host kernel) (*Service, error) {
+	s := &Service{cfg: cfg, host: host, seccomp: host.seccomp()}
+	if err := s.loadProfile(); err != nil {
+		return nil, err
+	}
+	switch {
+	case !cfg.SELinux:
+		selinux.SetDisabled()
+	case !selinux.GetEnabled():
+		slog.WarnContext(ctx, "SELinux is asked for, but this kernel has it not enabled")
+	}
+	if host.appArmor() {
+		s.apparmor = defaultAppArmor(cfg.DaemonName)
+		if err := host.ensureAppArmor(s.apparmor); err != nil {
+			return nil, fmt.Errorf("AppArmor enabled on system but the %s profile could not be loaded: %w", s.apparmor, err)
+		}
+	}
+	return s, nil
 }
 
-// Seccomp returns the filter for a container's specification, whose capabilities decide what is allowed; nil for unconfined. profile is Options.Seccomp.
-func (s *Service) Seccomp(profile string, privileged bool, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
-	return nil, errdefs.ErrNotImplemented
+// loadProfile reads the daemon's seccomp profile.
+func (s *Service) loadProfile() error {
+	name := s.cfg.SeccompProfile
+	if name == "" || name == Builtin || name == Unconfined {
+		return nil
+	}
+	data, err := readBounded(name, maxProfile)
+	if err != nil {
+		return fmt.Errorf("opening seccomp profile (%s) failed: %w", name, err)
+	}
+	if err := checkProfile(data); err != nil {
+		return fmt.Errorf("opening seccomp profile (%s) failed: %w", name, err)
+	}
+	s.profile = string(data)
+	return nil
 }
 
 // Info returns /info's SecurityOptions: "name=seccomp,profile=builtin", "name=apparmor", "name=selinux", "name=cgroupns".
-func (s *Service) Info() []string { return nil }
+func (s *Service) Info() []string {
+	var out []string
+	add := func(on bool, option string) {
+		if on {
+			out = append(out, option)
+		}
+	}
+	profile := s.cfg.SeccompProfile
+	if profile == "" {
+		profile = Builtin
+	}
+	add(s.apparmor != "", "name=apparmor")
+	add(s.seccomp, "name=seccomp,profile="+profile)
+	add(selinux.GetEnabled(), "name=selinux")
+	add(s.cfg.Userns, "name=userns")
+	add(s.cfg.Rootless, "name=rootless")
+	add(s.cfg.CgroupnsMode != "host" && s.host.cgroupNamespaces(), "name=cgroupns")
+	add(s.cfg.NoNewPrivs, "name=no-new-privileges")
+	return out
+}
 
-// Capabilities returns the capabilities of a container: Docker's default set with add and drop applied; ALL and CAP_ prefixes understood. Errors: invalid argument, in dockerd's words.
-func Capabilities(add, drop []string, privileged bool) ([]string, error) {
-	return nil, errdefs.ErrNotImplemented
+func readBounded(name string, limit int64) ([]byte, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > limit {
+		return nil, fmt.Errorf("not a regular file of at most %d bytes", limit)
+	}
+	return os.ReadFile(name)
 }

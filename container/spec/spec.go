@@ -1,14 +1,24 @@
 // Package spec turns a container's record into the OCI runtime specification of its
 // process. It is pure: whatever it needs of the host comes in with the Input.
+//
+// Build is the list of stages; each file holds one of them. Defaults are those that
+// Docker documents, so that an image finds here what it finds there.
 package spec
 
 import (
+	"fmt"
+
 	"gantry/container/record"
+	"gantry/security"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// ociVersion is the oldest version of the specification that has all that is used here: crun before 1.9
+// refuses a newer one, whatever is in it.
+const ociVersion = "1.0.2"
 
 // Daemon is what the settings of the daemon and the facts of the host add to every container.
 type Daemon struct {
@@ -30,6 +40,13 @@ type Daemon struct {
 	HardNproc   uint64
 	MinOOMScore int // what oom_score_adj cannot be lowered below without CAP_SYS_RESOURCE
 	CPURealtime bool
+	// Capabilities that this process can give away; nil for what it has now.
+	Capabilities []string
+	// MaskedPaths of a container that does not say otherwise; nil for MaskedPaths(nil).
+	MaskedPaths []string
+	// RecursiveROless: this kernel cannot mount recursively read-only (before Linux 5.12).
+	RecursiveROless bool
+	Host            Host
 }
 
 // Input is all that a specification is made of.
@@ -38,14 +55,14 @@ type Input struct {
 	Daemon Daemon
 	User   specs.User // resolved in the root file system
 	Home   string     // of the user; "" to leave HOME to the runtime
-	Mounts []Mount    // volumes, binds and tmpfs, in any order
+	Mounts []Mount    // volumes, binds and tmpfs, in any order; HostConfig.Tmpfs is added here
 	Netns  string     // path to join; "" for the host's network
 	IPC    string     // path of the namespace to join, "" for what HostConfig says
 	PID    string
 	Shm    string // host path to bind at /dev/shm; "" for a tmpfs
 	// Hosts, Hostname and ResolvConf are host paths bound over /etc; "" leaves the image's file alone.
 	Hosts, Hostname, ResolvConf string
-	Hugepages                   []string // sizes of the host, "2MB"
+	Hugepages                   []string // sizes of the host, "2MB"; the API has no limit for them, so none is set
 }
 
 // Mount is one mount with its source on the host.
@@ -54,23 +71,58 @@ type Mount struct {
 	Source string // resolved; "" for tmpfs
 }
 
+// builder is a specification in the making.
+type builder struct {
+	Input
+	options  security.Options
+	spec     *specs.Spec
+	warnings []string
+}
+
 // Build makes the specification. Warnings say what was clamped or dropped because this host cannot do it.
 // Errors: invalid argument, in dockerd's words.
 func Build(in Input) (spec *specs.Spec, warnings []string, err error) {
-	return nil, nil, errdefs.ErrNotImplemented
+	options, err := security.Parse(in.Record.HostConfig.SecurityOpt)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &builder{Input: in, options: options}
+	b.spec = &specs.Spec{
+		Version:     ociVersion,
+		Root:        &specs.Root{Path: "rootfs", Readonly: in.Record.HostConfig.ReadonlyRootfs},
+		Annotations: in.Record.HostConfig.Annotations,
+		Linux:       &specs.Linux{Resources: &specs.LinuxResources{}},
+	}
+	for _, stage := range []func() error{
+		b.process, b.namespaces, b.hostname, b.sysctls, b.cgroup, b.resources, b.devices, b.mounts, b.paths, b.confine,
+	} {
+		if err := stage(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return b.spec, b.warnings, nil
 }
 
-// Process makes the process of an exec from that of the container. Errors: invalid argument.
-func Process(in Input, o ExecOptions) (*specs.Process, error) { return nil, errdefs.ErrNotImplemented }
+// confine comes last: a seccomp profile depends on what the container may do.
+func (b *builder) confine() error {
+	b.spec.Linux.MountLabel = b.Record.MountLabel
+	if b.Daemon.Seccomp == nil {
+		return nil
+	}
+	filter, err := b.Daemon.Seccomp(b.spec)
+	b.spec.Linux.Seccomp = filter
+	return err
+}
 
-// ExecOptions say how an exec differs from the container's own process.
-type ExecOptions struct {
-	Args       []string
-	Env        []string // added to the container's
-	Dir        string   // "" for the container's
-	User       specs.User
-	Home       string
-	Terminal   bool
-	Size       [2]uint // height, width
-	Privileged bool
+func (b *builder) warn(format string, args ...any) {
+	b.warnings = append(b.warnings, fmt.Sprintf(format, args...))
+}
+
+// remapped reports whether the container lives in a user namespace.
+func (b *builder) remapped() bool {
+	return len(b.Daemon.UIDMaps) > 0 && b.Record.HostConfig.UsernsMode.IsPrivate()
+}
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
 }
