@@ -1,0 +1,220 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gantry/task/protocol"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// Service is the client of the supervisor. Safe for concurrent use.
+type Service struct {
+	cfg      Config
+	log      *slog.Logger
+	runtimes *runtimes
+	held     *held
+	told     *dispatcher
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	link    *link
+	linked  chan struct{} // closed while there is a link
+	closed  bool
+	lastRun uint64
+}
+
+// openTime bounds how long Open waits for a supervisor that does not answer.
+const openTime = 10 * time.Second
+
+// Open connects to the supervisor of this exec root, or starts it, and hands
+// back the descriptors that this process held for it. Runtimes are looked up and asked for their version.
+// Errors: invalid argument, when the default runtime cannot be used.
+func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
+	if cfg.Supervisor == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Supervisor = filepath.Join(filepath.Dir(self), "gantry-supervisor")
+	}
+	if err := os.MkdirAll(cfg.Root, 0o711); err != nil {
+		return nil, err
+	}
+	if cfg.CatchUp != "" {
+		if err := os.MkdirAll(cfg.CatchUp, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	found, err := findRuntimes(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, log: slog.Default(), runtimes: found, held: newHeld(), linked: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.told = newDispatcher(s)
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	if err := s.connect(ctx); err != nil {
+		s.cancel()
+		return nil, errors.Join(fmt.Errorf("supervisor: %w", err), s.held.close())
+	}
+	return s, nil
+}
+
+// Close lets go of the supervisor. It stops running only when it has no tasks.
+func (s *Service) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	l := s.link
+	s.mu.Unlock()
+	var err error
+	if l != nil {
+		_, _, err = l.call(ctx, protocol.OpShutdown, nil)
+		if errdefs.IsConflict(err) || errors.Is(err, errLinkLost) {
+			err = nil // it has tasks; or it has gone before it could say so
+		}
+		err = errors.Join(err, l.close())
+	}
+	s.cancel()
+	s.work.Wait()
+	s.told.close()
+	return errors.Join(err, s.held.close())
+}
+
+// Tasks returns every task that the supervisor has, ended and unacknowledged ones included.
+func (s *Service) Tasks(ctx context.Context) ([]State, error) {
+	tasks, err := s.tasks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]State, 0, len(tasks))
+	for _, t := range tasks {
+		states = append(states, State{
+			ID: t.ID, Run: t.Run, Pid: t.Pid, Started: t.Started, Paused: t.Paused, Execs: t.Execs, Exited: t.Exited,
+		})
+	}
+	return states, nil
+}
+
+func (s *Service) tasks(ctx context.Context) (tasks []protocol.Task, err error) {
+	return tasks, s.ask(ctx, protocol.OpTasks, nil, &tasks)
+}
+
+// Acknowledge forgets an ended task: its exit record and bundle are removed. Call it
+// when the exit is on record elsewhere. Errors: failed precondition, while it runs.
+func (s *Service) Acknowledge(ctx context.Context, id string, run uint64) error {
+	of := protocol.Target{ID: id, Run: run}
+	err := s.ask(ctx, protocol.OpAck, of, nil)
+	if err == nil {
+		s.told.forget(of)
+	}
+	return err
+}
+
+// Settled waits until what the runtime keeps of the task is gone (its state, cgroup and
+// mounts), so that the container can be started again or its layer removed. It
+// returns at once for a task that is not known.
+func (s *Service) Settled(ctx context.Context, id string) error {
+	return s.ask(ctx, protocol.OpSettled, protocol.Target{ID: id}, nil)
+}
+
+// Signal sends a signal to the init process. Errors: not found, when it is not running.
+func (s *Service) Signal(ctx context.Context, id string, sig int) error {
+	return s.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id}, Signal: sig}, nil)
+}
+
+// SignalAll kills every process of the task with SIGKILL. Errors: not found, when it is not running.
+func (s *Service) SignalAll(ctx context.Context, id string) error {
+	return s.ask(ctx, protocol.OpSignalAll, protocol.Target{ID: id}, nil)
+}
+
+// Pause freezes all processes. Errors: not found, when it is not running.
+func (s *Service) Pause(ctx context.Context, id string) error {
+	return s.ask(ctx, protocol.OpPause, protocol.Target{ID: id}, nil)
+}
+
+// Resume thaws them.
+func (s *Service) Resume(ctx context.Context, id string) error {
+	return s.ask(ctx, protocol.OpResume, protocol.Target{ID: id}, nil)
+}
+
+// SignalExec sends a signal to an exec process. Errors: not found, when it is not running.
+func (s *Service) SignalExec(ctx context.Context, id, execID string, sig int) error {
+	return s.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id, Exec: execID}, Signal: sig}, nil)
+}
+
+// Prepare makes the task's stdio known before Start, so that clients can attach to a container that
+// is not running yet and miss nothing. Forget undoes it, and so does the death of this process.
+// Errors: already exists, when it is running.
+func (s *Service) Prepare(ctx context.Context, id string, p Process) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	return s.ask(ctx, protocol.OpPrepare, protocol.Prepare{ID: id, Stdio: p.stdio()}, nil)
+}
+
+// Forget undoes Prepare: clients that attached see the end of the stream. After Start it does nothing.
+func (s *Service) Forget(ctx context.Context, id string) error {
+	return s.ask(ctx, protocol.OpForget, protocol.Target{ID: id}, nil)
+}
+
+// Resize sets the size of the terminal, in characters. Errors: not found.
+func (s *Service) Resize(ctx context.Context, id, execID string, height, width uint) error {
+	return s.ask(ctx, protocol.OpResize, protocol.Resize{Target: protocol.Target{ID: id, Exec: execID}, Height: height, Width: width}, nil)
+}
+
+// Runtimes returns the runtimes that can be used, by name, and the default's name.
+func (s *Service) Runtimes() (all map[string]Runtime, byDefault string) {
+	return s.runtimes.usable(), s.runtimes.byDefault
+}
+
+// Warnings says what an operator should know of the runtimes, in sentences.
+func (s *Service) Warnings() []string { return s.runtimes.warnings }
+
+// SupervisorPid is the process ID of the supervisor; 0 while there is none.
+func (s *Service) SupervisorPid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == nil {
+		return 0
+	}
+	return s.link.pid
+}
+
+// Statistics are about the supervisor itself, for metrics and tests of leaks.
+func (s *Service) Statistics(ctx context.Context) (tasks, goroutines, files int, err error) {
+	var st protocol.Statistics
+	err = s.ask(ctx, protocol.OpStatistics, nil, &st)
+	return st.Tasks, st.Goroutines, st.Files, err
+}
+
+func (p Process) stdio() protocol.Stdio {
+	return protocol.Stdio{
+		Terminal: p.Terminal, OpenStdin: p.OpenStdin, StdinOnce: p.StdinOnce, Detached: p.Detached,
+		Height: p.ConsoleSize[0], Width: p.ConsoleSize[1],
+	}
+}
+
+// checkID refuses what cannot be a file's name. Errors: invalid argument.
+func checkID(id string) error {
+	if id == "" || id == "." || id == ".." || len(id) > unix.NAME_MAX/2 || filepath.Base(id) != id {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%q is no ID", id))
+	}
+	return nil
+}
