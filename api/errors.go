@@ -63,6 +63,8 @@ func (s *Server) fail(w *response, r *request, err error) {
 	}
 	status := statusOf(err)
 	switch {
+	case r.Context().Err() != nil:
+		s.log.Debug("client left", "method", r.Method, "path", r.URL.Path, "error", err)
 	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	default:

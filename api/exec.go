@@ -113,7 +113,7 @@ func (e execs) keys(r *request) []byte {
 }
 
 // tell writes an error where the process's output was expected.
-func tell(c *client, tty bool, err error) {
+func tell(c *peer, tty bool, err error) {
 	text := strings.TrimRight(err.Error(), "\r\n") + "\r\n"
 	if tty {
 		c.Write([]byte(text))

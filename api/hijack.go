@@ -62,13 +62,13 @@ func (s *streams) closeAll() {
 	s.wg.Wait()
 }
 
-// client is the other end of a stream: what it sent before the takeover comes first.
-type client struct {
+// peer is the other end of a stream: what it sent before the takeover comes first.
+type peer struct {
 	net.Conn
 	early *bufio.Reader // nil when nothing is left in it
 }
 
-func (c *client) Read(b []byte) (int, error) {
+func (c *peer) Read(b []byte) (int, error) {
 	if c.early == nil {
 		return c.Conn.Read(b)
 	}
@@ -81,7 +81,7 @@ func (c *client) Read(b []byte) (int, error) {
 
 // hijack takes the connection over and answers: 101 to a client that asked for an upgrade, else 200, which older clients expect.
 // The caller calls release when it has done with the client.
-func hijack(w *response, r *request, media types.MediaType) (c *client, release func(), err error) {
+func hijack(w *response, r *request, media types.MediaType) (c *peer, release func(), err error) {
 	conn, rw, err := w.Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -108,7 +108,7 @@ func hijack(w *response, r *request, media types.MediaType) (c *client, release 
 		release()
 		return nil, nil, err
 	}
-	c = &client{Conn: conn}
+	c = &peer{Conn: conn}
 	if rw.Reader.Buffered() > 0 {
 		c.early = rw.Reader
 	}

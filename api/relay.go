@@ -20,7 +20,7 @@ const lingering = time.Second
 
 // relay is a process's stream and a client's connection, while bytes go to and fro.
 type relay struct {
-	client *client
+	client *peer
 	stream task.Stream
 	stdin  bool
 	keys   []byte // that detach; nil without a terminal

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"gantry/internal/filter"
 
@@ -18,6 +19,9 @@ import (
 
 // maxJSON bounds a JSON body, in bytes. The largest that clients send are containers with thousands of labels.
 const maxJSON = 8 << 20
+
+// bodyTimeout is how long a client may take to send a JSON body.
+const bodyTimeout = time.Minute
 
 // request is an HTTP request with what the routing has found out.
 type request struct {
@@ -98,6 +102,12 @@ func (r *request) decode(w http.ResponseWriter, out any) error {
 	}
 	if !r.hasBody() {
 		return nil
+	}
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer control.SetReadDeadline(time.Time{})
+	if rw, ok := w.(*response); ok {
+		w = rw.ResponseWriter // which closes the connection of a client that sends too much
 	}
 	return decodeJSON(http.MaxBytesReader(w, r.Body, maxJSON), out)
 }
