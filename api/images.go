@@ -33,6 +33,11 @@ func (i images) list(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if r.version.before(51) {
+		for i := range all {
+			all[i].Containers = -1 // only system df counted them
+		}
+	}
 	return ok(w, shapeImageList(all, r.version))
 }
 

@@ -33,9 +33,6 @@ func shapeImageList(all []image.Summary, at version) any {
 }
 
 func shapeImageSummary(s *image.Summary, at version) {
-	if at.before(51) {
-		s.Containers = -1 // not counted
-	}
 	if at.before(48) {
 		s.Descriptor = nil
 	}

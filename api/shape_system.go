@@ -1,7 +1,6 @@
 package api
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/build"
@@ -27,7 +26,6 @@ type infoBefore53 struct {
 	SecurityOptions   []string
 	ExecutionDriver   string `json:",omitempty"` // before 1.25, which dropped it with containerd
 	Runtimes          map[string]system.RuntimeWithStatus
-	GenericResources  any
 }
 
 // commitBefore49 said which version was expected, too.
@@ -64,7 +62,7 @@ func shapeInfo(info *system.Info, at version) any {
 		out.OperatingSystem = orUnknown(out.OperatingSystem)
 	}
 	old := &infoBefore53{
-		Info: &out, SecurityOptions: out.SecurityOptions, Runtimes: out.Runtimes, GenericResources: out.GenericResources,
+		Info: &out, SecurityOptions: out.SecurityOptions, Runtimes: out.Runtimes,
 		ContainerdCommit: out.ContainerdCommit, RuncCommit: out.RuncCommit, InitCommit: out.InitCommit, RegistryConfig: out.RegistryConfig,
 	}
 	return old.restore(at)
@@ -73,7 +71,7 @@ func shapeInfo(info *system.Info, at version) any {
 func (o *infoBefore53) restore(at version) *infoBefore53 {
 	no := new(bool)
 	if !at.before(44) {
-		o.CDISpecDirs = slices.Concat([]string{}, o.Info.CDISpecDirs)
+		o.CDISpecDirs = append([]string{}, o.Info.CDISpecDirs...)
 	} else {
 		o.Runtimes = withoutStatus(o.Info.Runtimes)
 	}
@@ -146,13 +144,17 @@ type diskUsageBefore53 struct {
 
 // shapeDiskUsage turns the newest answer into what the version knows; 1.52 has both forms.
 func shapeDiskUsage(u *system.DiskUsage, at version, verbose bool) any {
+	var images any
+	if u.ImageUsage != nil {
+		images = shapeImageList(u.ImageUsage.Items, at)
+	}
 	if !at.before(53) || verbose {
 		return u
 	}
 	old := &diskUsageBefore53{}
 	if u.ImageUsage != nil {
 		old.LayersSize = u.ImageUsage.TotalSize
-		old.Images = shapeImageList(u.ImageUsage.Items, at)
+		old.Images = images
 	}
 	if u.ContainerUsage != nil {
 		old.Containers = []any{}
