@@ -7,15 +7,12 @@ import (
 )
 
 // instant reads a point in time as clients write it: seconds since 1970 with up to nine digits of a fraction, RFC
-// 3339, or how long ago ("10m"). An empty text and 0 are no time. Errors: invalid argument.
+// 3339, or how long ago ("10m"). An empty text is no time. Errors: invalid argument.
 func instant(name, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	if t, ok := unixTime(text); ok {
-		if t.Unix() == 0 && t.Nanosecond() == 0 {
-			return time.Time{}, nil
-		}
 		return t, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02"} {

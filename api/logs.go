@@ -30,6 +30,9 @@ func (a attachments) logs(w http.ResponseWriter, r *request) error {
 		if o.Until, err = instant("until", r.param("until"), time.Now()); err != nil {
 			return err
 		}
+		if o.Until.Equal(time.Unix(0, 0)) {
+			o.Until = time.Time{} // what the CLI sends for no bound
+		}
 	}
 	if n, err := strconv.Atoi(r.param("tail")); err == nil {
 		o.Tail = n // what is not a number means all
