@@ -46,7 +46,7 @@ func (s *Supervisor) launchExec(ctx context.Context, t *task, e *execProcess, r 
 	if err != nil {
 		return started, err
 	}
-	p, err := process.Open(pid)
+	p, ended, err := s.reaper.Follow(context.Background(), pid)
 	if err != nil {
 		return started, err
 	}
@@ -54,7 +54,6 @@ func (s *Supervisor) launchExec(ctx context.Context, t *task, e *execProcess, r 
 	e.process = p
 	e.record.Pid, e.record.Ticks = p.Pid, p.Ticks
 	t.mu.Unlock()
-	ended := s.endOf(p)
 	e.wires.begin(nil)
 	if r.Stdio.Detached {
 		e.wires.release()

@@ -36,7 +36,7 @@ func (s *Supervisor) ready(ctx context.Context) {
 	if !fresh {
 		return
 	}
-	defer s.reaper.Spawning()() // after an upgrade, children may have ended already
+	defer s.spawned() // from here on, children that nobody knows may be forgotten
 	records, err := s.store.all()
 	if err != nil {
 		s.log.Error("tasks of the last supervisor are lost", "error", err)
@@ -92,7 +92,7 @@ func (s *Supervisor) restoreTask(ctx context.Context, r record, handed map[proto
 		s.endedBefore(t, protocol.Exit{ID: r.ID, Run: r.Run, Code: st.Code, Unknown: true, OOM: s.struckByOOM(t), At: time.Now().UTC()})
 		return
 	}
-	ended := s.endOf(p)
+	ended := s.reaper.FollowHeld(context.Background(), p)
 	s.resumeLog(t)
 	for id, e := range r.Execs {
 		s.restoreExec(t, id, e, handed)
@@ -154,7 +154,7 @@ func (s *Supervisor) restoreExec(t *task, id string, r execRecord, handed map[pr
 	}
 	e.process = p
 	t.execs[id] = e
-	ended := s.endOf(p)
+	ended := s.reaper.FollowHeld(context.Background(), p)
 	e.wires.begin(nil)
 	if r.Attached || r.Stdio.Detached {
 		e.wires.release()

@@ -57,15 +57,15 @@ func (s *Supervisor) launchTask(ctx context.Context, t *task, r protocol.Start, 
 		mount = &launch.Mount{Tree: root, At: filepath.Join(r.Bundle, "rootfs")}
 	}
 	defer s.reaper.Spawning()()
+	var ended <-chan process.Status
 	pid, err := s.launcher.Run(context.WithoutCancel(ctx), r, t.wires.ends, mount)
 	if err == nil {
 		fault.Point("supervisor.start.launched")
-		err = s.started(t, pid)
+		ended, err = s.started(t, pid)
 	}
 	if err != nil {
 		return errors.Join(err, closeLog(log))
 	}
-	ended := s.endOf(t.init)
 	t.wires.begin(log)
 	s.keep(s.current(), t.target(), t.wires, t.init)
 	go s.followTask(t, ended)
@@ -95,10 +95,10 @@ func closeLog(log *stdio.Log) error {
 }
 
 // started takes hold of the process that the runtime left.
-func (s *Supervisor) started(t *task, pid int) error {
-	p, err := process.Open(pid)
+func (s *Supervisor) started(t *task, pid int) (<-chan process.Status, error) {
+	p, ended, err := s.reaper.Follow(context.Background(), pid)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t.mu.Lock()
 	t.init = p
@@ -106,7 +106,7 @@ func (s *Supervisor) started(t *task, pid int) error {
 	t.record.Started = time.Now().UTC()
 	t.mu.Unlock()
 	s.watch(t)
-	return nil
+	return ended, nil
 }
 
 // watch finds the task's cgroup, and looks out for the OOM killer there.
@@ -124,23 +124,6 @@ func (s *Supervisor) watch(t *task) {
 		t.oom = nil
 		s.log.Debug("container is not watched for out of memory", "container", t.id(), "error", err)
 	}
-}
-
-// endOf is where the end of a process that was just started is told.
-func (s *Supervisor) endOf(p *process.Process) <-chan process.Status {
-	if p.IsChild() {
-		return s.reaper.Claim(p.Pid)
-	}
-	ended := make(chan process.Status, 1)
-	go func() {
-		st, err := p.WaitAdopted(context.Background())
-		if err != nil {
-			s.log.Warn("process cannot be followed", "pid", p.Pid, "error", err)
-			st = process.Unknown()
-		}
-		ended <- st
-	}()
-	return ended
 }
 
 // startFailed leaves nothing of a task that did not come to run.

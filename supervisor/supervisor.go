@@ -52,6 +52,7 @@ type Supervisor struct {
 	launcher *launch.Launcher
 	cgroups  *cgroup.Host
 	buffers  stdio.Buffers
+	spawned  func()        // ends the reaper's care for children of before an upgrade
 	ended    chan struct{} // closed when the process may go
 	endOnce  sync.Once
 
@@ -71,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 		tasks: map[string]*task{}, prepared: map[string]*wires{}, fresh: true,
 		handed: map[protocol.Target]map[string]*os.File{},
 	}
+	s.spawned = s.reaper.Spawning()
 	if err := os.MkdirAll(cfg.Root, 0o711); err != nil {
 		return nil, err
 	}

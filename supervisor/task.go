@@ -165,7 +165,7 @@ func (s *Supervisor) keep(to *session, of protocol.Target, w *wires, p *process.
 		return
 	}
 	names, files := w.files()
-	if p != nil {
+	if p != nil && p.File() != nil {
 		names, files = append(names, protocol.FileProcess), append(files, p.File())
 	}
 	to.notice(protocol.OpKeep, protocol.Held{Target: of, Names: names}, files...)

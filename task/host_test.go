@@ -140,7 +140,7 @@ func busyboxRoot(t testing.TB) string {
 	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sh", "echo", "cat", "sleep", "true", "false", "dd", "yes", "head", "stty", "ls", "seq", "kill", "wc", "tail", "tr"} {
+	for _, name := range []string{"mkdir", "printf", "sh", "echo", "cat", "sleep", "true", "false", "dd", "yes", "head", "stty", "ls", "seq", "kill", "wc", "tail", "tr"} {
 		if err := os.Symlink("busybox", filepath.Join(dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}

@@ -40,8 +40,8 @@ func statusOf(w unix.WaitStatus) Status {
 // Process is one process, held by its pidfd: its number cannot come to mean another.
 type Process struct {
 	Pid   int
-	Ticks uint64 // start time since boot, in clock ticks (proc_pid_stat(5), field 22); with Pid it names the process
-	file  *os.File
+	Ticks uint64   // start time since boot, in clock ticks (proc_pid_stat(5), field 22); with Pid it names the process
+	file  *os.File // nil for one that had ended when it was first heard of
 }
 
 // Open takes hold of a living process, or of a child that has not been collected. Errors: not found.
@@ -76,23 +76,35 @@ func Adopt(pid int, ticks uint64, pidfd *os.File) *Process {
 	return &Process{Pid: pid, Ticks: ticks, file: pidfd}
 }
 
-// File is the pidfd. It belongs to the Process.
+// File is the pidfd; nil for a process that had ended when it was first heard of. It belongs to the Process.
 func (p *Process) File() *os.File { return p.file }
 
 // Close lets go of the process.
-func (p *Process) Close() error { return p.file.Close() }
+func (p *Process) Close() error {
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
+}
 
 // Signal sends a signal. Errors: not found, when the process has ended.
 func (p *Process) Signal(sig int) error {
+	if p.file == nil {
+		return p.gone()
+	}
 	var err error
 	ctlErr := p.control(func(fd int) { err = unix.PidfdSendSignal(fd, unix.Signal(sig), nil, 0) })
 	if err := errors.Join(ctlErr, err); err != nil {
 		if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrClosed) {
-			return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("process %d has ended", p.Pid))
+			return p.gone()
 		}
 		return fmt.Errorf("signal %d to process %d: %w", sig, p.Pid, err)
 	}
 	return nil
+}
+
+func (p *Process) gone() error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("process %d has ended", p.Pid))
 }
 
 func (p *Process) control(do func(fd int)) error {

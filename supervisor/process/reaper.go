@@ -39,30 +39,30 @@ func (r *Reaper) Run(ctx context.Context) {
 }
 
 func (r *Reaper) collect() {
-	for {
-		var w unix.WaitStatus
-		pid, err := unix.Wait4(-1, &w, unix.WNOHANG, nil)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || pid <= 0 {
-			return
-		}
-		r.ended(pid, statusOf(w))
+	for r.collectOne() {
 	}
 }
 
-func (r *Reaper) ended(pid int, st Status) {
+// collectOne takes one child that has ended, and makes its status known in the same breath: under the lock a child is
+// either there, or its status is.
+func (r *Reaper) collectOne() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	var w unix.WaitStatus
+	pid, err := unix.Wait4(-1, &w, unix.WNOHANG, nil)
+	if err == unix.EINTR {
+		return true
+	}
+	if err != nil || pid <= 0 {
+		return false
+	}
 	if ch, ok := r.waiting[pid]; ok {
 		delete(r.waiting, pid)
-		ch <- st
-		return
+		ch <- statusOf(w)
+	} else if r.spawning > 0 {
+		r.early[pid] = statusOf(w)
 	}
-	if r.spawning > 0 {
-		r.early[pid] = st
-	}
+	return true
 }
 
 // Spawning keeps the statuses of children that nobody has claimed yet, until done is called: a
@@ -82,9 +82,14 @@ func (r *Reaper) Spawning() (done func()) {
 
 // Claim returns where the status of a child will be told, once. Call it between Spawning and its done.
 func (r *Reaper) Claim(pid int) <-chan Status {
-	ch := make(chan Status, 1)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.claim(pid)
+}
+
+// claim needs the lock.
+func (r *Reaper) claim(pid int) <-chan Status {
+	ch := make(chan Status, 1)
 	if st, ok := r.early[pid]; ok {
 		delete(r.early, pid)
 		ch <- st
@@ -92,4 +97,41 @@ func (r *Reaper) Claim(pid int) <-chan Status {
 	}
 	r.waiting[pid] = ch
 	return ch
+}
+
+// Follow takes hold of a process, and returns where its status will be told, once: of a child that has been
+// collected already, or of anybody else's. Call it between Spawning and its done. Errors: not found, when it has ended
+// and was nobody that the reaper collected.
+func (r *Reaper) Follow(ctx context.Context, pid int) (*Process, <-chan Status, error) {
+	p, err := Open(pid)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if _, known := r.early[pid]; !known {
+			return nil, nil, err
+		}
+		return &Process{Pid: pid}, r.claim(pid), nil
+	}
+	return p, r.FollowHeld(ctx, p), nil
+}
+
+// FollowHeld is Follow for a process that is held already.
+func (r *Reaper) FollowHeld(ctx context.Context, p *Process) <-chan Status {
+	r.mu.Lock()
+	_, early := r.early[p.Pid]
+	st, err := readStat(p.Pid)
+	if early || err == nil && st.ticks == p.Ticks && st.parent == os.Getpid() {
+		defer r.mu.Unlock()
+		return r.claim(p.Pid)
+	}
+	r.mu.Unlock()
+	ended := make(chan Status, 1)
+	go func() {
+		st, err := p.waitAdopted(ctx)
+		if err != nil {
+			st = Unknown()
+		}
+		ended <- st
+	}()
+	return ended
 }

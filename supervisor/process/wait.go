@@ -12,20 +12,9 @@ import (
 // reapWait is how long the kernel is given to tell the status of a process that is no zombie any more.
 const reapWait = 2 * time.Second
 
-// IsChild reports whether the process is a child of this one, ended or not. Call it under
-// Reaper.Spawning, so that it is not collected meanwhile.
-func (p *Process) IsChild() bool {
-	for {
-		err := unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-		if err != unix.EINTR {
-			return err == nil
-		}
-	}
-}
-
-// WaitAdopted waits until a process that is not a child has ended. It reports Unknown where the kernel cannot
+// waitAdopted waits until a process that is not a child has ended. It reports Unknown where the kernel cannot
 // say, and an error only when ctx ends or the Process is closed.
-func (p *Process) WaitAdopted(ctx context.Context) (Status, error) {
+func (p *Process) waitAdopted(ctx context.Context) (Status, error) {
 	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := p.until(unix.POLLIN); err != nil {

@@ -40,18 +40,17 @@ func (c *catchUp) append(header, data []byte) bool {
 	return true
 }
 
-// read takes what comes next, and gives the file's room back when it has all been taken.
-func (c *catchUp) read() ([]byte, error) {
-	buf := make([]byte, min(c.unread(), chunkSize))
-	n, err := c.file.ReadAt(buf, c.taken)
+// read takes what comes next into buf, and gives the file's room back when it has all been taken.
+func (c *catchUp) read(buf []byte) (n int, err error) {
+	n, err = c.file.ReadAt(buf[:min(c.unread(), int64(len(buf)))], c.taken)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
 	if c.taken += int64(n); c.taken == c.stored {
 		c.taken, c.stored = 0, 0
 		err = c.file.Truncate(0)
 	}
-	return buf[:n], err
+	return n, err
 }
 
 func (c *catchUp) close() error { return c.file.Close() }

@@ -55,6 +55,8 @@ type Lines struct {
 	began   time.Time // of that line
 	partID  string    // "" until the line has its second part
 	ordinal int
+
+	msg logdriver.Message // what the writer is given: one for all lines, since it keeps none
 }
 
 // Write logs the lines that p ends, and keeps the beginning of the next.
@@ -84,7 +86,8 @@ func (s *Lines) Write(p []byte) {
 
 // message logs what is kept and tail as one message.
 func (s *Lines) message(tail []byte, partial bool) {
-	m := logdriver.Message{Line: tail, Source: s.source, Time: s.began, Partial: partial}
+	m := &s.msg
+	*m = logdriver.Message{Line: tail, Source: s.source, Time: s.began, Partial: partial}
 	if len(s.rest) > 0 {
 		s.rest = append(s.rest, tail...)
 		m.Line = s.rest
@@ -97,7 +100,7 @@ func (s *Lines) message(tail []byte, partial bool) {
 		m.PartialID, m.Ordinal = s.partID, s.ordinal
 	}
 	if !s.log.closed {
-		s.log.report(s.log.writer.Log(&m))
+		s.log.report(s.log.writer.Log(m))
 	}
 	s.rest = nil
 	if !partial {

@@ -37,8 +37,8 @@ type Subscriber struct {
 	offering sync.Mutex // the streams of a process take turns
 
 	mu       sync.Mutex // guards what follows
-	pending  []byte
-	flying   int      // bytes that the writer has taken from pending and not written yet
+	pending  queue
+	flying   int      // bytes that the writer has taken and not written yet
 	behind   *catchUp // nil until it is needed
 	spilling bool     // output goes to behind, until the client has read all of it
 	progress time.Time
@@ -53,7 +53,7 @@ type Subscriber struct {
 // Subscribe connects a client by its socket, which it owns from now on.
 func (f *Fan) Subscribe(socket *os.File, want Wants, stdin *Stdin) *Subscriber {
 	s := &Subscriber{
-		fan: f, want: want, file: socket, stdin: stdin, progress: time.Now(),
+		fan: f, want: want, file: socket, stdin: stdin, progress: time.Now(), pending: queue{buffers: f.buffers},
 		wake: make(chan struct{}, 1), space: make(chan struct{}, 1),
 	}
 	if !f.add(s) {
@@ -117,8 +117,9 @@ func (s *Subscriber) tryQueue(header, data []byte) (queued, gone bool) {
 		return false, true
 	case s.spilling:
 		queued = s.behind.append(header, data)
-	case s.loose || len(s.pending)+s.flying+size <= queueSize:
-		s.pending = append(append(s.pending, header...), data...)
+	case s.loose || s.pending.size+s.flying+size <= queueSize:
+		s.pending.append(header)
+		s.pending.append(data)
 		queued = true
 	}
 	if queued {
@@ -159,10 +160,15 @@ func (s *Subscriber) fallBehind() bool {
 			return false
 		}
 	}
-	if !s.behind.append(s.pending, nil) {
-		return false
+	for len(s.pending.pieces) > 0 {
+		p := s.pending.take()
+		stored := s.behind.append((*p.buf)[:p.used], nil)
+		s.fan.buffers.chunks.put(p.buf)
+		if !stored {
+			return false
+		}
 	}
-	s.pending, s.spilling = nil, true
+	s.spilling = true
 	return true
 }
 
@@ -190,7 +196,8 @@ func (s *Subscriber) leave() {
 	}
 	s.gone = true
 	behind := s.behind
-	s.behind, s.pending = nil, nil
+	s.behind = nil
+	s.pending.clear()
 	s.mu.Unlock()
 	s.fan.remove(s)
 	notify(s.wake)
@@ -217,11 +224,13 @@ func (s *Subscriber) hangUp() {
 func (s *Subscriber) write() {
 	defer s.leave()
 	for {
-		data, err := s.next()
-		if err != nil || data == nil {
+		p, err := s.next()
+		if err != nil || p.buf == nil {
 			return
 		}
-		if err := s.send(data); err != nil {
+		err = s.send((*p.buf)[:p.used])
+		s.fan.buffers.chunks.put(p.buf)
+		if err != nil {
 			return
 		}
 	}
@@ -229,33 +238,35 @@ func (s *Subscriber) write() {
 
 var errGone = errors.New("client is gone")
 
-// next waits for what is to be written. nil is the end.
-func (s *Subscriber) next() ([]byte, error) {
+// next waits for what is to be written. No piece is the end.
+func (s *Subscriber) next() (piece, error) {
 	for {
-		s.mu.Lock()
-		switch {
-		case s.gone:
-			s.mu.Unlock()
-			return nil, errGone
-		case len(s.pending) > 0:
-			data := s.pending
-			s.pending, s.flying = nil, len(data)
-			s.mu.Unlock()
-			return data, nil
-		case s.spilling:
-			data, err := s.behind.read()
-			s.spilling = s.behind.unread() > 0
-			s.flying = len(data)
-			s.mu.Unlock()
-			notify(s.space)
-			return data, err
-		case s.ending:
-			s.mu.Unlock()
-			return nil, nil
+		p, end, err := s.tryNext()
+		if end || err != nil || p.buf != nil {
+			return p, err
 		}
-		s.mu.Unlock()
 		<-s.wake
 	}
+}
+
+func (s *Subscriber) tryNext() (p piece, end bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return p, false, errGone
+	case s.pending.size > 0:
+		p = s.pending.take()
+	case s.spilling:
+		p.buf = s.fan.buffers.chunks.get()
+		p.used, err = s.behind.read(*p.buf)
+		s.spilling = s.behind.unread() > 0
+		notify(s.space)
+	case s.ending:
+		return p, true, nil
+	}
+	s.flying = p.used
+	return p, false, err
 }
 
 func (s *Subscriber) send(data []byte) error {
