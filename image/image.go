@@ -1,19 +1,22 @@
 // Package image holds images as the user knows them: names, indexes, manifests and configs.
+//
+// A name ("docker.io/library/busybox:latest") points to a target: the descriptor of
+// an index or of a manifest. The target's digest is the image's ID. An index lists
+// manifests, one for each platform, and what is attached to them; a manifest names a
+// config and layers. An image that has lost its last name but is kept, because a
+// container uses it or nobody removed it, is dangling: its name then is "moby-dangling@" and its ID.
+//
+// Who uses an image holds it; removal asks the holders that are known here and nobody else.
 package image
 
 import (
 	"context"
-	"io"
 
 	"gantry/events"
-	"gantry/internal/filter"
 	"gantry/storage"
 
-	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/image"
-	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -24,10 +27,26 @@ type Config struct {
 }
 
 // Service is the image store. Safe for concurrent use.
-type Service struct{}
+type Service struct {
+	store   *storage.Service
+	names   *catalog
+	content *reader
+	holds   *holds
+	journal journal
+}
 
-func Open(ctx context.Context, cfg Config) (*Service, error) { return nil, errdefs.ErrNotImplemented }
+// Open opens the image store.
+func Open(_ context.Context, cfg Config) (*Service, error) {
+	return &Service{
+		store:   cfg.Storage,
+		names:   &catalog{store: cfg.Storage},
+		content: newReader(cfg.Storage),
+		holds:   newHolds(),
+		journal: journal{cfg.Events},
+	}, nil
+}
 
+// Close closes nothing: the stores belong to storage.
 func (s *Service) Close(context.Context) error { return nil }
 
 // Image is one image for one platform.
@@ -40,110 +59,52 @@ type Image struct {
 	Chain    storage.ChainID
 }
 
-// Resolve finds what the user typed: name, name:tag, name@digest, ID or ID prefix. Errors: not found,
-// with dockerd's "No such image: x:latest"; invalid argument; not found for a platform that the image lacks.
+// Resolve finds what the user typed: name, name:tag, name@digest, ID or ID prefix. Without a platform it is
+// the one that fits this host best. Errors: not found, with dockerd's "No such image: x:latest";
+// invalid argument; not found for a platform that the image lacks.
 func (s *Service) Resolve(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error) {
-	return nil, errdefs.ErrNotImplemented
+	ctx = s.store.Context(ctx)
+	found, err := s.names.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.content.variant(ctx, found.target, platform, ref)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{
+		ID:       found.target.Digest.String(),
+		Manifest: v.desc,
+		Name:     found.familiar,
+		Config:   cloneConfig(v.config),
+		Platform: v.platform,
+		Chain:    v.chain,
+	}, nil
 }
 
-// Holder is who uses an image.
-type Holder struct{ Kind, ID, Name string }
-
-// Hold keeps an image from being removed until release is called.
-func (s *Service) Hold(ctx context.Context, id string, h Holder) (release func(context.Context) error, err error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// ListOptions of GET /images/json.
-type ListOptions struct {
-	All, SharedSize, Manifests bool
-	Filters                    filter.Args
-}
-
-func (s *Service) List(ctx context.Context, o ListOptions) ([]image.Summary, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// InspectOptions of GET /images/{name}/json.
-type InspectOptions struct {
-	Manifests bool
-	Platform  *ocispec.Platform
-}
-
-func (s *Service) Inspect(ctx context.Context, ref string, o InspectOptions) (*image.InspectResponse, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-func (s *Service) History(ctx context.Context, ref string, platform *ocispec.Platform) ([]image.HistoryResponseItem, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Tag gives an image a further name, taking it from the image that has it.
-func (s *Service) Tag(ctx context.Context, ref, repo, tag string) error {
-	return errdefs.ErrNotImplemented
-}
-
-// RemoveOptions of DELETE /images/{name}.
-type RemoveOptions struct {
-	Force, NoPrune bool
-	Platforms      []ocispec.Platform
-}
-
-func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) ([]image.DeleteResponse, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Prune removes dangling images, or all unused ones with the filter dangling=false; bytes is what it freed.
-func (s *Service) Prune(ctx context.Context, f filter.Args) (deleted []image.DeleteResponse, bytes uint64, err error) {
-	return nil, 0, errdefs.ErrNotImplemented
-}
-
-// Save writes a tar that is both an OCI layout and a docker-save archive.
-func (s *Service) Save(ctx context.Context, w io.Writer, refs []string, platforms []ocispec.Platform) error {
-	return errdefs.ErrNotImplemented
-}
-
-// Progress receives the messages of a long operation, in order.
-type Progress func(jsonstream.Message)
-
-// Load reads a docker-save or OCI archive, compressed or not.
-func (s *Service) Load(ctx context.Context, r io.Reader, platforms []ocispec.Platform, p Progress) error {
-	return errdefs.ErrNotImplemented
-}
-
-// ImportOptions of POST /images/create?fromSrc=.
-type ImportOptions struct {
-	Repo, Tag, Message string
-	Changes            []string // Dockerfile instructions
-	Platform           *ocispec.Platform
-}
-
-// Import makes an image of one layer from a root file system tar, and returns its ID.
-func (s *Service) Import(ctx context.Context, r io.Reader, o ImportOptions) (string, error) {
-	return "", errdefs.ErrNotImplemented
-}
-
-// CommitOptions of POST /commit.
-type CommitOptions struct {
-	ContainerID, ParentID string // ParentID: Image.ID of the container's image; "" for none
-	ParentPlatform        *ocispec.Platform
-	Repo, Tag             string // both "" for an untagged image
-	Author, Message       string
-	Config                *container.Config // the new image's config, changes applied
-	Layer                 io.Reader         // uncompressed tar
-}
-
-func (s *Service) Commit(ctx context.Context, o CommitOptions) (id string, err error) {
-	return "", errdefs.ErrNotImplemented
-}
-
-// ApplyChanges applies Dockerfile instructions (CMD, ENV, EXPOSE, ...) to cfg. Errors: invalid argument, in dockerd's words.
-func ApplyChanges(cfg *container.Config, changes []string) error { return errdefs.ErrNotImplemented }
-
-// DiskUsage is the images' part of system df.
-func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*image.DiskUsage, error) {
-	return nil, errdefs.ErrNotImplemented
+// Prepare unpacks an image that was stored without being unpacked, such as one for another platform than this host's.
+func (s *Service) Prepare(ctx context.Context, i *Image) error {
+	return s.store.During(ctx, func(ctx context.Context) error {
+		v, err := s.content.manifest(ctx, i.Manifest)
+		if err != nil {
+			return err
+		}
+		if err := s.unpack(ctx, v); err != nil {
+			return err
+		}
+		return s.store.Transact(ctx, func(ctx context.Context) error { return s.labelConfig(ctx, v) })
+	})
 }
 
 // Count is the number of images for /info.
-func (s *Service) Count(ctx context.Context) (int, error) { return 0, errdefs.ErrNotImplemented }
+func (s *Service) Count(ctx context.Context) (int, error) {
+	all, err := s.names.all(s.store.Context(ctx))
+	if err != nil {
+		return 0, err
+	}
+	ids := map[digest.Digest]bool{}
+	for _, i := range all {
+		ids[i.Target.Digest] = true
+	}
+	return len(ids), nil
+}

@@ -17,6 +17,9 @@ func (s *Service) Collect(ctx context.Context) error {
 	return s.reaper.collect(ctx)
 }
 
+// CollectSoon is Collect in the background, together with what else is to be removed.
+func (s *Service) CollectSoon() { s.reaper.collectSoon() }
+
 // recover puts in order what a killed daemon has left: the leases of its
 // operations are deleted, so that what they made is collected, and the
 // driver's snapshots that the metadata does not name are returned, children first.

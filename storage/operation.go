@@ -44,3 +44,9 @@ func (s *Service) During(ctx context.Context, fn func(context.Context) error) er
 	}
 	return errors.Join(fn(opCtx), done(context.WithoutCancel(ctx)))
 }
+
+// Transact runs fn in one transaction of the metadata: all changes that fn makes with its context to
+// the stores become durable together, or none. fn must not read or write blobs, nor wait for anything.
+func (s *Service) Transact(ctx context.Context, fn func(context.Context) error) error {
+	return s.update(s.Context(ctx), fn)
+}

@@ -21,24 +21,22 @@ type reaper struct {
 	cancel  context.CancelFunc
 	working sync.Mutex // held while snapshots are removed from the driver
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards the fields below
 	pending []string   // keys in the driver
+	garbage bool       // a collection is wanted
 }
 
 // startReaper starts the reaper: its first work is the orphans of earlier daemons and one collection.
 func startReaper(s *Service, orphans []string) *reaper {
 	ctx, cancel := context.WithCancel(s.Context(context.Background()))
-	r := &reaper{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: cancel, pending: orphans}
+	r := &reaper{s: s, wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: cancel, pending: orphans, garbage: true}
 	go r.run(ctx)
 	return r
 }
 
 func (r *reaper) run(ctx context.Context) {
 	defer close(r.done)
-	r.reap(ctx)
-	if err := r.collect(ctx); err != nil && ctx.Err() == nil {
-		slog.WarnContext(ctx, "collecting unused content and snapshots", "error", err)
-	}
+	r.work(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,7 +48,21 @@ func (r *reaper) run(ctx context.Context) {
 			return
 		case <-time.After(reapDelay):
 		}
+		r.work(ctx)
+	}
+}
+
+func (r *reaper) work(ctx context.Context) {
+	r.mu.Lock()
+	garbage := r.garbage
+	r.garbage = false
+	r.mu.Unlock()
+	if !garbage {
 		r.reap(ctx)
+		return
+	}
+	if err := r.collect(ctx); err != nil && ctx.Err() == nil {
+		slog.WarnContext(ctx, "collecting unused content and snapshots", "error", err)
 	}
 }
 
@@ -59,6 +71,18 @@ func (r *reaper) add(key string) {
 	r.mu.Lock()
 	r.pending = append(r.pending, key)
 	r.mu.Unlock()
+	r.signal()
+}
+
+// collectSoon queues a collection.
+func (r *reaper) collectSoon() {
+	r.mu.Lock()
+	r.garbage = true
+	r.mu.Unlock()
+	r.signal()
+}
+
+func (r *reaper) signal() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

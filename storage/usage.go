@@ -7,6 +7,10 @@ import (
 
 	"gantry/storage/detach"
 	"gantry/storage/tree"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
 )
 
 // Usage returns bytes and inodes of the rw layer alone, without its parents. It walks
@@ -66,4 +70,29 @@ func (s *Service) LayerUsage(ctx context.Context, chain ChainID) (int64, error) 
 	}
 	below, err := s.snapshots.Usage(ctx, i.Parent)
 	return max(0, u.Size-below.Size), err
+}
+
+// Size returns the bytes of all blobs and all unpacked layers: what images and containers' parents take on disk.
+func (s *Service) Size(ctx context.Context) (int64, error) {
+	ctx = s.Context(ctx)
+	var total int64
+	err := s.content.Walk(ctx, func(i content.Info) error {
+		total += i.Size
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = s.snapshots.Walk(ctx, func(ctx context.Context, i snapshots.Info) error {
+		if i.Kind != snapshots.KindCommitted {
+			return nil
+		}
+		u, err := s.snapshots.Usage(ctx, i.Name)
+		if errdefs.IsNotFound(err) { // removed meanwhile
+			return nil
+		}
+		total += u.Size
+		return err
+	})
+	return total, err
 }
