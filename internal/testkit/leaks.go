@@ -141,9 +141,14 @@ func (e *Engine) mounts() []string {
 	}
 	var out []string
 	for line := range strings.Lines(string(data)) {
-		if fields := strings.Fields(line); len(fields) > 4 { // proc_pid_mountinfo(5)
-			out = append(out, "mount "+fields[4])
+		fields := strings.Fields(line)
+		if len(fields) < 5 { // proc_pid_mountinfo(5)
+			continue
 		}
+		if e.Reference() && strings.HasSuffix(fields[4], "/netns/default") { // kept since the first use of the host's network
+			continue
+		}
+		out = append(out, "mount "+fields[4])
 	}
 	return out
 }

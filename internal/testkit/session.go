@@ -30,9 +30,9 @@ func (e *Engine) Session(t testing.TB) *Session { return &Session{Engine: e, T: 
 // With binds the session's engine to a subtest.
 func (s *Session) With(t testing.TB) *Session { return s.Engine.Session(t) }
 
-// Context ends with the test, or when it has taken too long.
+// Context ends when the test has been cleaned up, or when it has taken too long.
 func (s *Session) Context() context.Context {
-	ctx, cancel := context.WithTimeout(s.T.Context(), 4*Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.T.Context()), 4*Timeout)
 	s.T.Cleanup(cancel)
 	return ctx
 }
