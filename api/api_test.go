@@ -145,7 +145,7 @@ func TestRefusalsOfRequests(t *testing.T) {
 		{"GET", "/v1.x/info", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"PATCH", "/info", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"HEAD", "/info", "", "", 404, `{"message":"page not found"}` + "\n", json},
-		{"POST", "/v1.24/containers/prune", "", "", 404, `{"message":"page not found"}` + "\n", json},
+		{"PUT", "/v1.41/volumes/x", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"GET", "/v1.54/images/a/attestations", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"POST", "/build", "", "", 501, `{"message":"the builder has not landed in gantry yet"}` + "\n", json},
 		{"POST", "/containers/x/start?checkpoint=c", "", "", 501, `{"message":"checkpoint and restore has not landed in gantry yet"}` + "\n", json},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -98,9 +99,13 @@ func (a attachments) attachWebSocket(w http.ResponseWriter, r *request) error {
 	if r.version.before(28) {
 		ws.kind = websocket.MessageText
 	}
-	var ended func()
-	ws.ctx, ended = r.server.untilEnd(r.Context())
-	defer ended()
+	var end context.CancelFunc
+	ws.ctx, end = context.WithCancel(r.Context())
+	defer end()
+	if !r.server.streams.add(ws, end) {
+		return nil
+	}
+	defer r.server.streams.remove(ws)
 	return ws.serve(attached, o.Stdin, keys)
 }
 

@@ -12,42 +12,42 @@ import (
 
 // streams are the connections taken over from HTTP, which http.Server no longer knows.
 type streams struct {
-	mu     sync.Mutex          // guards open and closed
-	open   map[net.Conn]func() // how each is ended
+	mu     sync.Mutex     // guards open and closed
+	open   map[any]func() // how each is ended
 	closed bool
 	wg     sync.WaitGroup
 }
 
-// add reports whether the connection may live; after closeAll it may not.
-func (s *streams) add(c net.Conn) bool {
+// add reports whether the connection may live; after closeAll it may not. It is known by key.
+func (s *streams) add(key any, end func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
 	if s.open == nil {
-		s.open = map[net.Conn]func(){}
+		s.open = map[any]func(){}
 	}
-	s.open[c] = func() { c.Close() }
+	s.open[key] = end
 	s.wg.Add(1)
 	return true
 }
 
 // endWith replaces how a connection is ended.
-func (s *streams) endWith(c net.Conn, end func()) {
+func (s *streams) endWith(key any, end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		end()
 		return
 	}
-	s.open[c] = end
+	s.open[key] = end
 }
 
-func (s *streams) remove(c net.Conn) {
+func (s *streams) remove(key any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, c)
+	delete(s.open, key)
 	s.wg.Done()
 }
 
@@ -79,14 +79,14 @@ func (c *peer) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// hijack takes the connection over and answers: 101 to a client that asked for an upgrade, else 200, which older clients expect.
-// The caller calls release when it has done with the client.
+// hijack takes the connection over and answers: 101 to a client that asked for an upgrade, else what clients before
+// 1.17 expect: 200, and always the same type. The caller calls release when it has done with the client.
 func hijack(w *response, r *request, media types.MediaType) (c *peer, release func(), err error) {
 	conn, rw, err := w.Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	if !r.server.streams.add(conn) {
+	if !r.server.streams.add(conn, func() { conn.Close() }) {
 		conn.Close()
 		return nil, nil, net.ErrClosed
 	}
@@ -95,7 +95,7 @@ func hijack(w *response, r *request, media types.MediaType) (c *peer, release fu
 		r.server.streams.remove(conn)
 	}
 	w.status = http.StatusOK
-	head := "HTTP/1.1 200 OK\r\nContent-Type: " + media + "\r\n"
+	head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n"
 	if r.Header.Get("Upgrade") != "" {
 		w.status = http.StatusSwitchingProtocols
 		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + media + "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"

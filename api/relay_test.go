@@ -100,7 +100,7 @@ func TestHijackAnswers(t *testing.T) {
 		media           types.MediaType
 	}{
 		{"POST /v1.41/stream HTTP/1.1\r\nHost: d\r\n\r\n", "200 OK", types.MediaTypeRawStream},
-		{"POST /v1.42/stream HTTP/1.1\r\nHost: d\r\n\r\n", "200 OK", types.MediaTypeMultiplexedStream},
+		{"POST /v1.42/stream HTTP/1.1\r\nHost: d\r\n\r\n", "200 OK", types.MediaTypeRawStream},
 		{"POST /v1.41/stream HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", "101 UPGRADED", types.MediaTypeRawStream},
 		{"POST /stream HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n", "101 UPGRADED", types.MediaTypeMultiplexedStream},
 	} {
