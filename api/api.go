@@ -60,6 +60,7 @@ type Server struct {
 	log     *slog.Logger
 	oldest  version
 	router  *router
+	headers http.Header
 	http    *http.Server
 	streams streams
 
@@ -82,6 +83,7 @@ func Open(_ context.Context, cfg Config) (*Server, error) {
 		s.oldest = v
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
+	s.headers = commonHeaders(&s.cfg)
 	s.router = newRouter(s.routes())
 	s.http = s.newHTTPServer()
 	return s, nil

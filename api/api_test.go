@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -214,6 +217,18 @@ func TestBodiesAreBounded(t *testing.T) {
 	deep := strings.Repeat(`{"HostConfig":`, 20000)
 	if w := ask(s, "POST", "/containers/create", deep); w.Code != 400 {
 		t.Errorf("%d %.100s", w.Code, w.Body)
+	}
+}
+
+// Attack 14: a giant header is refused before it is kept.
+func TestHeadersAreBounded(t *testing.T) {
+	path := listen(t, open(t, Config{}))
+	c := dialUnix(t, path)
+	fmt.Fprintf(c, "GET /info HTTP/1.1\r\nHost: d\r\nX-Large: ")
+	go c.Write(bytes.Repeat([]byte("x"), maxHeader+8192))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("%v %v", resp, err)
 	}
 }
 

@@ -80,7 +80,10 @@ func (e execs) start(w http.ResponseWriter, r *request) error {
 		_, err := e.svc.Start(r.Context(), r.id(), req)
 		return err
 	}
-	keys := e.keys(r)
+	var keys []byte
+	if prepared.Tty {
+		keys = e.keys(r)
+	}
 	stream, failed := e.svc.Start(r.Context(), r.id(), req)
 	if stream != nil {
 		defer stream.Close()
@@ -95,10 +98,7 @@ func (e execs) start(w http.ResponseWriter, r *request) error {
 		tell(c, prepared.Tty, failed)
 		return nil
 	}
-	rl := &relay{client: c, stream: stream, stdin: prepared.Open[0]}
-	if prepared.Tty {
-		rl.keys = keys
-	}
+	rl := &relay{client: c, stream: stream, stdin: prepared.Open[0], keys: keys}
 	r.server.streams.endWith(c.Conn, rl.stop)
 	rl.run()
 	return nil

@@ -64,8 +64,9 @@ func (r *relay) input() {
 		r.stop() // reset
 		return
 	}
-	awaitHangup(r.client.Conn)
-	r.stop()
+	if awaitHangup(r.client.Conn) {
+		r.stop()
+	}
 }
 
 // copyInput returns nil when the client has closed its side, and the process's error when it no longer reads.
@@ -173,19 +174,24 @@ func (r *relay) stop() {
 }
 
 // awaitHangup returns when the peer of a Unix socket has closed it whole, and for any connection when it is
-// reset or closed, or its deadline passes. Of a TCP peer that has closed its side, it cannot be known whether it still reads.
-func awaitHangup(c net.Conn) {
+// reset or closed, or its deadline passes. Of a TCP peer that has closed its side, it cannot be known whether it still
+// reads. False means that the connection cannot be watched.
+func awaitHangup(c net.Conn) bool {
+	if outer, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = outer.NetConn() // of TLS
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return
+		return false
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return
+		return true
 	}
 	raw.Read(func(fd uintptr) bool { // called again whenever something changes
 		poll := []unix.PollFd{{Fd: int32(fd)}}
 		n, err := unix.Poll(poll, 0)
 		return err == nil && n > 0 && poll[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
 	})
+	return true
 }

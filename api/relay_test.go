@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -124,7 +126,7 @@ func TestHijackAnswers(t *testing.T) {
 }
 
 func TestStreamCarriesBothDirections(t *testing.T) {
-	for _, network := range []string{"unix", "tcp"} {
+	for _, network := range []string{"unix", "tcp", "tls"} {
 		for _, plain := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, plain %v", network, plain), func(t *testing.T) {
 				stream, process := newStream(t)
@@ -166,15 +168,42 @@ func dial(t *testing.T, s *Server, network string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	address, connect := l.Addr().String(), net.Dial
+	if network == "tls" {
+		pair := httptest.NewUnstartedServer(nil)
+		pair.StartTLS() // for its certificate
+		pair.Close()
+		l = tls.NewListener(l, pair.TLS)
+		connect = func(network, address string) (net.Conn, error) {
+			return tls.Dial(network, address, &tls.Config{InsecureSkipVerify: true})
+		}
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), []net.Listener{l}) }()
 	t.Cleanup(func() { s.Close(context.Background()); <-served })
-	c, err := net.Dial("tcp", l.Addr().String())
+	c, err := connect("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// A client that has nothing to say closes its side at once and still wants the output.
+func TestOutputOutlivesTheClientsSide(t *testing.T) {
+	for _, network := range []string{"unix", "tcp", "tls"} {
+		stream, process := newStream(t)
+		s := open(t, Config{}, streaming(stream, true, nil))
+		c := dial(t, s, network)
+		r := upgrade(t, c, "1.56", "")
+		c.(interface{ CloseWrite() error }).CloseWrite()
+		io.ReadAll(process) // its end has arrived
+		process.Write([]byte("late"))
+		process.Close()
+		if got, err := io.ReadAll(r); string(got) != "late" || err != nil {
+			t.Errorf("%s: %q %v", network, got, err)
+		}
+	}
 }
 
 func TestDetachKeysLeaveTheProcessAlone(t *testing.T) {

@@ -3,7 +3,9 @@ package api
 import (
 	"cmp"
 	"log/slog"
+	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -93,7 +95,7 @@ func cutTail(path string, tail []string) (string, bool) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	rw := &response{ResponseWriter: w}
-	s.setHeaders(rw)
+	maps.Copy(rw.Header(), s.headers)
 	req := &request{Request: r, server: s}
 	text, path, _ := splitVersion(r.URL.Path)
 	req.plainErrors = isBeforeJSONErrors(text)
@@ -129,15 +131,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) setHeaders(w http.ResponseWriter) {
-	h := w.Header()
-	h["Api-Version"] = []string{Newest.String()}
-	h["Docker-Experimental"] = []string{"false"}
-	if s.cfg.Experimental {
-		h["Docker-Experimental"] = []string{"true"}
-	}
-	h["Ostype"] = []string{"linux"}
-	h["Server"] = []string{"Docker/" + s.cfg.ServerVersion + " (linux)"}
+// commonHeaders are on every answer; clients read them to learn whom they talk to.
+func commonHeaders(cfg *Config) http.Header {
+	h := http.Header{}
+	h.Set("Api-Version", Newest.String())
+	h.Set("Docker-Experimental", strconv.FormatBool(cfg.Experimental))
+	h.Set("Ostype", "linux")
+	h.Set("Server", "Docker/"+cfg.ServerVersion+" (linux)")
+	return h
 }
 
 // account is the access log, at debug level, and the metric.
