@@ -100,6 +100,7 @@ func (s *Supervisor) followExec(t *task, e *execProcess, ended <-chan process.St
 	t.record.Untold = append(t.record.Untold, exit)
 	t.mu.Unlock()
 	s.saveExec(t, e)
+	s.reaper.Dealt()
 	<-s.tellExit(exit, e.told)
 	if !e.wires.flowing() {
 		e.wires.awaitRelease(unattachedTime, t.forgotten)

@@ -33,7 +33,7 @@ func (s *Supervisor) followTask(t *task, ended <-chan process.Status) {
 	at := time.Now().UTC()
 	s.flush(t.wires)
 	exit := protocol.Exit{ID: t.id(), Run: t.run(), Code: st.Code, Unknown: st.Unknown, OOM: s.struckByOOM(t), At: at}
-	s.taskEnded(t, exit)
+	s.taskEnded(t, exit, s.reaper.Dealt)
 }
 
 // flush brings what a process wrote to the log and the clients.
@@ -65,13 +65,15 @@ func (s *Supervisor) struckByOOM(t *task) bool {
 	return t.kills > 0
 }
 
-// taskEnded makes an exit durable, and then known.
-func (s *Supervisor) taskEnded(t *task, exit protocol.Exit) {
+// taskEnded makes an exit durable, and then known. recorded is called in between.
+func (s *Supervisor) taskEnded(t *task, exit protocol.Exit, recorded func()) {
 	fault.Point("supervisor.exit.seen")
 	if err := writeExit(t.record.ExitFile, exit); err != nil {
 		s.log.Error("exit of container is not on disk", "container", t.id(), "code", exit.Code, "error", err)
 	}
 	fault.Point("supervisor.exit.recorded")
+	recorded()
+	defer s.gate.enter()()
 	t.mu.Lock()
 	t.exit = &exit
 	t.mu.Unlock()

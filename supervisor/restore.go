@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gantry/supervisor/process"
+	"gantry/supervisor/stdio"
 	"gantry/task/protocol"
 
 	"github.com/containerd/errdefs"
@@ -30,8 +31,8 @@ func (s *Supervisor) restoreFiles(h protocol.Held, files []*os.File) error {
 // ready takes over what the last supervisor left: its records, and the descriptors that were handed back.
 func (s *Supervisor) ready(ctx context.Context) {
 	s.mu.Lock()
-	fresh, handed := s.fresh, s.handed
-	s.fresh, s.handed = false, nil
+	fresh, handed, rests := s.fresh, s.handed, s.rests
+	s.fresh, s.handed, s.rests = false, nil, nil
 	s.mu.Unlock()
 	if !fresh {
 		return
@@ -42,7 +43,7 @@ func (s *Supervisor) ready(ctx context.Context) {
 		s.log.Error("tasks of the last supervisor are lost", "error", err)
 	}
 	for _, r := range records {
-		s.restoreTask(ctx, r, handed)
+		s.restoreTask(ctx, r, handed, rests[protocol.Target{ID: r.ID, Run: r.Run}])
 	}
 	for of, files := range handed {
 		s.log.Debug("descriptors of an unknown task", "container", of.ID, "exec", of.Exec)
@@ -67,9 +68,9 @@ func take(handed map[protocol.Target]map[string]*os.File, of protocol.Target) ma
 }
 
 // restoreTask goes on with one container.
-func (s *Supervisor) restoreTask(ctx context.Context, r record, handed map[protocol.Target]map[string]*os.File) {
+func (s *Supervisor) restoreTask(ctx context.Context, r record, handed map[protocol.Target]map[string]*os.File, rests map[string]stdio.Unread) {
 	files := take(handed, protocol.Target{ID: r.ID, Run: r.Run})
-	w := restoredWires(s.wiringOf(r.ID, "", r.Stdio), files)
+	w := restoredWires(s.wiringOf(r.ID, "", r.Stdio), files, rests)
 	w.release()
 	t := newTask(r, w)
 	s.mu.Lock()
@@ -112,7 +113,7 @@ func (s *Supervisor) endedBefore(t *task, exit protocol.Exit) {
 	s.resumeLog(t)
 	go func() {
 		s.flush(t.wires)
-		s.taskEnded(t, exit)
+		s.taskEnded(t, exit, func() {})
 	}()
 }
 
@@ -125,7 +126,9 @@ func (s *Supervisor) resumeLog(t *task) {
 	if t.wires.lost() {
 		s.log.Warn("output of container cannot be read any more: both supervisor and gantryd were killed", "container", t.id())
 		if log != nil {
-			log.Lines("stderr").Write([]byte("gantry-supervisor: the container's output is lost from here on: supervisor and daemon were killed together\n"))
+			lines := log.Lines("stderr")
+			defer lines.Flush()
+			lines.Write([]byte("gantry-supervisor: the container's output is lost from here on: supervisor and daemon were killed together\n"))
 		}
 	}
 	t.wires.begin(log)
@@ -143,7 +146,7 @@ func (s *Supervisor) restoreExec(t *task, id string, r execRecord, handed map[pr
 	of := protocol.Target{ID: t.id(), Run: t.run(), Exec: id}
 	files := take(handed, of)
 	e := &execProcess{id: id, record: r, told: make(chan struct{})}
-	e.wires = restoredWires(s.wiringOf(of.ID, id, r.Stdio), files)
+	e.wires = restoredWires(s.wiringOf(of.ID, id, r.Stdio), files, nil)
 	p, err := adopt(r.Pid, r.Ticks, files)
 	if err != nil {
 		s.discard(of.ID, e.wires)

@@ -70,6 +70,13 @@ func (s *Supervisor) inOrder(op string) bool {
 }
 
 func (s *Supervisor) answer(ctx context.Context, me *session, m protocol.Message, files []*os.File) {
+	if m.Op == protocol.OpUpgrade {
+		s.answerUpgrade(ctx, me, m)
+		return
+	}
+	if m.Op != protocol.OpSettled { // that may take as long as the container runs, and does nothing
+		defer s.gate.enter()()
+	}
 	body, reply, err := s.handle(ctx, me, m, files)
 	if m.Op != protocol.OpRestore { // those are kept
 		err = errors.Join(err, protocol.CloseAll(files))
@@ -83,6 +90,15 @@ func (s *Supervisor) answer(ctx context.Context, me *session, m protocol.Message
 	}
 	if m.Op == protocol.OpHello && err == nil {
 		s.welcomed(me)
+	}
+}
+
+// answerUpgrade answers only when there is no upgrade: else the connection ends.
+func (s *Supervisor) answerUpgrade(ctx context.Context, me *session, m protocol.Message) {
+	if err := s.Upgrade(ctx); err != nil {
+		if err := me.conn.Send(protocol.Message{Seq: m.Seq, Error: protocol.ToError(err)}); err != nil {
+			s.log.Debug("answer was not sent", "request", m.Op, "error", err)
+		}
 	}
 }
 

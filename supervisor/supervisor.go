@@ -39,6 +39,7 @@ type Config struct {
 	OpenLog func(name string, info logdriver.Info) (logdriver.Writer, error)
 	Peer    *os.File // a connection of the gantryd that started this process; nil for none
 	Binary  string   // what an upgrade executes; "" forbids it
+	Legacy  *os.File // what the program left that was upgraded to this one; nil for none
 }
 
 // Supervisor is the data plane of one exec root.
@@ -52,6 +53,7 @@ type Supervisor struct {
 	launcher *launch.Launcher
 	cgroups  *cgroup.Host
 	buffers  stdio.Buffers
+	gate     gate
 	spawned  func()        // ends the reaper's care for children of before an upgrade
 	ended    chan struct{} // closed when the process may go
 	endOnce  sync.Once
@@ -63,6 +65,7 @@ type Supervisor struct {
 	catchUp  string
 	fresh    bool // records have not been read yet
 	handed   map[protocol.Target]map[string]*os.File
+	rests    map[protocol.Target]map[string]stdio.Unread
 }
 
 // Open takes the exec root and listens. Errors: unavailable, when another supervisor has it.
@@ -70,13 +73,13 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 	s := &Supervisor{
 		cfg: cfg, log: slog.Default(), reaper: process.NewReaper(), ended: make(chan struct{}),
 		tasks: map[string]*task{}, prepared: map[string]*wires{}, fresh: true,
-		handed: map[protocol.Target]map[string]*os.File{},
+		handed: map[protocol.Target]map[string]*os.File{}, rests: map[protocol.Target]map[string]stdio.Unread{},
 	}
 	s.spawned = s.reaper.Spawning()
 	if err := os.MkdirAll(cfg.Root, 0o711); err != nil {
 		return nil, err
 	}
-	if s.lock, err = lockRoot(cfg.Root); err != nil {
+	if err := s.takeRoot(); err != nil {
 		return nil, err
 	}
 	if s.store, err = openStore(filepath.Join(cfg.Root, "tasks")); err != nil {
@@ -94,10 +97,23 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become child subreaper: %w", err)
 	}
-	if s.listener, err = listen(filepath.Join(cfg.Root, protocol.SocketName)); err != nil {
-		return nil, err
-	}
 	return s, nil
+}
+
+// takeRoot locks the exec root and listens, or goes on with the lock and the socket of the last program.
+func (s *Supervisor) takeRoot() (err error) {
+	if s.cfg.Legacy != nil {
+		left, err := readLegacy(s.cfg.Legacy)
+		if err != nil {
+			return fmt.Errorf("what the last program left: %w", err)
+		}
+		return s.succeed(left)
+	}
+	if s.lock, err = lockRoot(s.cfg.Root); err != nil {
+		return err
+	}
+	s.listener, err = listen(filepath.Join(s.cfg.Root, protocol.SocketName))
+	return err
 }
 
 // Run serves until a Shutdown, or until ctx ends. Containers are not touched either way.
@@ -105,6 +121,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go s.reaper.Run(ctx)
+	if s.cfg.Legacy != nil {
+		s.ready(ctx)
+	}
 	if s.cfg.Peer != nil {
 		conn, err := protocol.FileConn(s.cfg.Peer)
 		if err != nil {
@@ -117,7 +136,22 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-s.ended:
 	}
-	return s.listener.Close()
+	return errors.Join(s.listener.Close(), s.leaveRoot())
+}
+
+// leaveRoot removes what Open made there, if there is no task that needs it.
+func (s *Supervisor) leaveRoot() error {
+	s.mu.Lock()
+	n := len(s.tasks)
+	s.mu.Unlock()
+	if n > 0 {
+		return nil
+	}
+	bundles := filepath.Join(s.cfg.Root, protocol.BundlesName)
+	if err := unix.Unmount(bundles, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", bundles, err)
+	}
+	return os.Remove(filepath.Join(s.cfg.Root, protocol.SocketName))
 }
 
 // lockRoot makes sure that one supervisor has the exec root.

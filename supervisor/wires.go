@@ -32,7 +32,9 @@ type wires struct {
 	mu    sync.Mutex // guards what follows
 	log   *stdio.Log
 	pumps []*stdio.Pump
-	held  map[string]*os.File // what gantryd holds copies of
+	lines map[string]*stdio.Lines // by stream
+	rests map[string]stdio.Unread // what the last program had not logged
+	held  map[string]*os.File     // what gantryd holds copies of
 
 	releasing sync.Once
 	released  chan struct{} // closed when output may flow: an exec waits for its first client
@@ -82,8 +84,9 @@ func newWires(w wiring) (_ *wires, err error) {
 }
 
 // restoredWires are made of the descriptors that are left of a process's stdio.
-func restoredWires(w wiring, files map[string]*os.File) *wires {
+func restoredWires(w wiring, files map[string]*os.File, rests map[string]stdio.Unread) *wires {
 	x := bareWires(w)
+	x.rests = rests
 	x.out, x.err, x.console = files[protocol.FileStdout], files[protocol.FileStderr], files[protocol.FileConsole]
 	for _, name := range []string{protocol.FileStdin, protocol.FileStdout, protocol.FileStderr, protocol.FileConsole} {
 		if files[name] != nil {
@@ -102,7 +105,7 @@ func restoredWires(w wiring, files map[string]*os.File) *wires {
 
 func bareWires(w wiring) *wires {
 	x := &wires{
-		conf: w.conf, buffers: w.buffers, held: map[string]*os.File{}, released: make(chan struct{}),
+		conf: w.conf, buffers: w.buffers, held: map[string]*os.File{}, lines: map[string]*stdio.Lines{}, released: make(chan struct{}),
 		fan: stdio.NewFan(w.conf.Terminal, w.catchUp, w.buffers),
 	}
 	if w.conf.OpenStdin {
@@ -143,6 +146,8 @@ func (x *wires) begin(log *stdio.Log) {
 		sink := &stdio.Output{Stream: s.stream, Fan: x.fan}
 		if log != nil {
 			sink.Log = log.Lines(s.name)
+			sink.Log.Resume(x.rests[s.name])
+			x.lines[s.name] = sink.Log
 		}
 		p := stdio.NewPump(s.file, sink, x.buffers)
 		x.pumps = append(x.pumps, p)
@@ -223,6 +228,27 @@ func (x *wires) closeLog() {
 	if log != nil {
 		log.Close()
 	}
+}
+
+// halt stops reading, for good, and returns what is read and not logged. The descriptors stay.
+func (x *wires) halt(ctx context.Context) (map[string]stdio.Unread, error) {
+	x.fan.Loosen(true) // a client that is slow must not keep a pump
+	if x.flowing() {
+		for _, p := range x.running() {
+			if err := p.Halt(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	x.mu.Lock()
+	rests := map[string]stdio.Unread{}
+	for name, l := range x.lines {
+		rests[name] = l.Unread()
+	}
+	x.mu.Unlock()
+	x.closeLog()
+	x.fan.End()
+	return rests, x.fan.Wait(ctx)
 }
 
 // close ends everything. Clients see the end when they have read what was queued.

@@ -177,16 +177,24 @@ func (h *host) oci(id string, args ...string) *specs.Spec {
 // start starts a container on a detached copy of the test's root.
 func (h *host) start(spec task.Spec) (task.State, error) {
 	h.Helper()
-	fd, err := unix.OpenTree(unix.AT_FDCWD, h.rootfs, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	root, err := detachedRoot(h.rootfs)
 	if err != nil {
 		h.Fatal(err)
 	}
-	spec.Root = os.NewFile(uintptr(fd), "root")
+	spec.Root = root
 	st, err := h.Start(context.Background(), spec)
 	if err := spec.Root.Close(); err != nil {
 		h.Fatal(err)
 	}
 	return st, err
+}
+
+func detachedRoot(dir string) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "root"), nil
 }
 
 func (h *host) mustStart(spec task.Spec) task.State {

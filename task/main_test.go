@@ -1,7 +1,6 @@
 package task_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -22,6 +21,10 @@ const inNamespace = "GANTRY_TEST_MOUNT_NAMESPACE"
 var supervisorBinary string
 
 func TestMain(m *testing.M) {
+	if root := os.Getenv("GANTRY_TEST_GANTRYD"); root != "" {
+		fmt.Fprintln(os.Stderr, gantryd(root))
+		os.Exit(1)
+	}
 	if os.Getenv(inNamespace) == "" {
 		os.Exit(inOwnNamespace())
 	}
@@ -84,4 +87,3 @@ func randomID(t testing.TB) string {
 	return hex.EncodeToString(b[:])
 }
 
-func background(t testing.TB) context.Context { return t.Context() }

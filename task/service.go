@@ -179,6 +179,25 @@ func (s *Service) Resize(ctx context.Context, id, execID string, height, width u
 	return s.ask(ctx, protocol.OpResize, protocol.Resize{Target: protocol.Target{ID: id, Exec: execID}, Height: height, Width: width}, nil)
 }
 
+// Upgrade makes the supervisor replace its program by the one that is now at its path, without touching a container. It returns
+// when the new one answers. Attached streams end.
+func (s *Service) Upgrade(ctx context.Context) error {
+	l, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	if _, _, err := l.call(ctx, protocol.OpUpgrade, nil); err != nil && !errors.Is(err, errLinkLost) {
+		return err
+	}
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err = s.current(ctx)
+	return err
+}
+
 // Runtimes returns the runtimes that can be used, by name, and the default's name.
 func (s *Service) Runtimes() (all map[string]Runtime, byDefault string) {
 	return s.runtimes.usable(), s.runtimes.byDefault

@@ -31,6 +31,7 @@ func init() { runtime.LockOSThread() }
 func main() {
 	root := flag.String("root", "/run/gantry", "exec root: sockets, bundles, state of runtimes")
 	peer := flag.Int("peer", -1, "descriptor of a connection to gantryd")
+	legacy := flag.Int("resume", -1, "descriptor of what the program left that this one replaces")
 	debugLog := flag.Bool("debug", false, "log more")
 	flag.Parse()
 	level := slog.LevelInfo
@@ -38,13 +39,13 @@ func main() {
 		level = slog.LevelDebug
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("process", "supervisor"))
-	if err := run(*root, *peer); err != nil {
+	if err := run(*root, *peer, *legacy); err != nil {
 		fmt.Fprintln(os.Stderr, "gantry-supervisor:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string, peer int) error {
+func run(root string, peer, legacy int) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	standFast()
@@ -59,10 +60,23 @@ func run(root string, peer int) error {
 		unix.CloseOnExec(peer)
 		cfg.Peer = os.NewFile(uintptr(peer), "gantryd")
 	}
+	if legacy >= 0 {
+		unix.CloseOnExec(legacy)
+		cfg.Legacy = os.NewFile(uintptr(legacy), "legacy")
+	}
 	s, err := supervisor.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	upgrade := make(chan os.Signal, 1)
+	signal.Notify(upgrade, unix.SIGUSR2)
+	go func() {
+		for range upgrade {
+			if err := s.Upgrade(ctx); err != nil {
+				slog.Error("supervisor is not upgraded", "error", err)
+			}
+		}
+	}()
 	return s.Run(ctx)
 }
 

@@ -91,6 +91,7 @@ func (l *Launcher) run(ctx context.Context, c command) (process.Status, error) {
 	}
 	select {
 	case st := <-l.reaper.Claim(got.pid):
+		l.reaper.Dealt()
 		return st, nil
 	case <-ctx.Done():
 		_ = unix.Kill(got.pid, unix.SIGKILL) // not collected yet, as far as is known here

@@ -16,6 +16,9 @@ type Reaper struct {
 	waiting  map[int]chan Status
 	early    map[int]Status // ended before they were claimed; kept while spawning > 0
 	spawning int
+	owed     int // statuses that were told and are not dealt with
+	paused   bool
+	dealt    chan struct{} // closed when owed has come to 0; nil if nobody waits for that
 }
 
 // NewReaper returns a reaper; Run makes it work.
@@ -48,6 +51,9 @@ func (r *Reaper) collect() {
 func (r *Reaper) collectOne() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.paused {
+		return false
+	}
 	var w unix.WaitStatus
 	pid, err := unix.Wait4(-1, &w, unix.WNOHANG, nil)
 	if err == unix.EINTR {
@@ -58,6 +64,7 @@ func (r *Reaper) collectOne() bool {
 	}
 	if ch, ok := r.waiting[pid]; ok {
 		delete(r.waiting, pid)
+		r.owed++
 		ch <- statusOf(w)
 	} else if r.spawning > 0 {
 		r.early[pid] = statusOf(w)
@@ -80,7 +87,44 @@ func (r *Reaper) Spawning() (done func()) {
 	})
 }
 
-// Claim returns where the status of a child will be told, once. Call it between Spawning and its done.
+// Dealt says that a status that was told is on record: the process may be replaced (Pause).
+func (r *Reaper) Dealt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owed--; r.owed == 0 && r.dealt != nil {
+		close(r.dealt)
+		r.dealt = nil
+	}
+}
+
+// Pause stops collecting and waits until every status that was told is dealt with: a status that was collected
+// and not recorded would be lost to the next program in this process.
+func (r *Reaper) Pause(ctx context.Context) (resume func(), err error) {
+	r.mu.Lock()
+	r.paused = true
+	dealt := make(chan struct{})
+	if r.owed == 0 {
+		close(dealt)
+	} else {
+		r.dealt = dealt
+	}
+	r.mu.Unlock()
+	resume = func() {
+		r.mu.Lock()
+		r.paused = false
+		r.mu.Unlock()
+		r.collect()
+	}
+	select {
+	case <-dealt:
+		return resume, nil
+	case <-ctx.Done():
+		resume()
+		return nil, ctx.Err()
+	}
+}
+
+// Claim returns where the status of a child will be told, once; Dealt is to follow. Call it between Spawning and its done.
 func (r *Reaper) Claim(pid int) <-chan Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,6 +136,7 @@ func (r *Reaper) claim(pid int) <-chan Status {
 	ch := make(chan Status, 1)
 	if st, ok := r.early[pid]; ok {
 		delete(r.early, pid)
+		r.owed++
 		ch <- st
 		return ch
 	}
@@ -99,7 +144,7 @@ func (r *Reaper) claim(pid int) <-chan Status {
 	return ch
 }
 
-// Follow takes hold of a process, and returns where its status will be told, once: of a child that has been
+// Follow takes hold of a process, and returns where its status will be told, once (Dealt is to follow): of a child that has been
 // collected already, or of anybody else's. Call it between Spawning and its done. Errors: not found, when it has ended
 // and was nobody that the reaper collected.
 func (r *Reaper) Follow(ctx context.Context, pid int) (*Process, <-chan Status, error) {
@@ -131,6 +176,9 @@ func (r *Reaper) FollowHeld(ctx context.Context, p *Process) <-chan Status {
 		if err != nil {
 			st = Unknown()
 		}
+		r.mu.Lock()
+		r.owed++
+		r.mu.Unlock()
 		ended <- st
 	}()
 	return ended

@@ -1,7 +1,9 @@
 package stdio
 
 import (
+	"context"
 	"sync"
+	"time"
 )
 
 // Fan hands the output of one process to its subscribers.
@@ -67,6 +69,28 @@ func (f *Fan) End() {
 	for _, s := range subscribers {
 		s.end()
 	}
+}
+
+// farewell is how long clients are given to take what is queued.
+const farewell = time.Second
+
+// Wait waits until clients have taken everything after End: those that do not are left to themselves.
+func (f *Fan) Wait(ctx context.Context) error {
+	limit := time.NewTimer(farewell)
+	defer limit.Stop()
+	f.mu.Lock()
+	subscribers := f.subscribers
+	f.mu.Unlock()
+	for _, s := range subscribers {
+		select {
+		case <-s.left:
+		case <-limit.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // Loosen lets clients be behind by any amount, so that nobody waits for them, or undoes that. It is for what

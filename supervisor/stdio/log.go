@@ -59,6 +59,28 @@ type Lines struct {
 	msg logdriver.Message // what the writer is given: one for all lines, since it keeps none
 }
 
+// Unread is the beginning of a line whose end has not come.
+type Unread struct {
+	Rest    []byte    `json:"rest"`
+	Began   time.Time `json:"began"`
+	PartID  string    `json:"partID,omitempty"`
+	Ordinal int       `json:"ordinal,omitempty"`
+}
+
+// Unread returns what has not been logged, for another Lines to go on with.
+func (s *Lines) Unread() Unread {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return Unread{Rest: s.rest, Began: s.began, PartID: s.partID, Ordinal: s.ordinal}
+}
+
+// Resume goes on with what another Lines has not logged.
+func (s *Lines) Resume(u Unread) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	s.rest, s.began, s.partID, s.ordinal = u.Rest, u.Began, u.PartID, u.Ordinal
+}
+
 // Write logs the lines that p ends, and keeps the beginning of the next.
 func (s *Lines) Write(p []byte) {
 	now := time.Now()

@@ -48,13 +48,14 @@ type Subscriber struct {
 
 	wake  chan struct{} // for the writer: something to write, or the end
 	space chan struct{} // for who offers: something was written
+	left  chan struct{} // closed when the client is disconnected
 }
 
 // Subscribe connects a client by its socket, which it owns from now on.
 func (f *Fan) Subscribe(socket *os.File, want Wants, stdin *Stdin) *Subscriber {
 	s := &Subscriber{
 		fan: f, want: want, file: socket, stdin: stdin, progress: time.Now(), pending: queue{buffers: f.buffers},
-		wake: make(chan struct{}, 1), space: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), space: make(chan struct{}, 1), left: make(chan struct{}),
 	}
 	if !f.add(s) {
 		s.ending = true
@@ -203,6 +204,7 @@ func (s *Subscriber) leave() {
 	notify(s.wake)
 	notify(s.space)
 	s.hangUp()
+	close(s.left)
 	if behind != nil {
 		_ = behind.close()
 	}
