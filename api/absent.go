@@ -1,13 +1,9 @@
 package api
 
-import (
-	"net/http"
-
-	"github.com/containerd/errdefs"
-)
+import "github.com/containerd/errdefs"
 
 // absent answers for an endpoint whose subsystem gantry does not have yet.
 func absent(subsystem string) handler {
 	err := errdefs.ErrNotImplemented.WithMessage(subsystem + " has not landed in gantry yet")
-	return func(http.ResponseWriter, *request) error { return err }
+	return func(*response, *request) error { return err }
 }

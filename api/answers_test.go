@@ -48,7 +48,7 @@ func TestStatusOfErrors(t *testing.T) {
 }
 
 func TestNotModifiedHasNoBody(t *testing.T) {
-	s := open(t, Config{}, route{"POST", "/x", 0, func(http.ResponseWriter, *request) error { return errdefs.ErrNotModified }})
+	s := open(t, Config{}, route{"POST", "/x", 0, func(*response, *request) error { return errdefs.ErrNotModified }})
 	if w := ask(s, "POST", "/x", ""); w.Code != 304 || w.Body.Len() > 0 {
 		t.Errorf("%d %q", w.Code, w.Body)
 	}
@@ -81,7 +81,7 @@ func TestListsInPiecesAreWhole(t *testing.T) {
 }
 
 func TestAnswersThatCannotBeEncodedAreErrors(t *testing.T) {
-	s := open(t, Config{}, route{"GET", "/x", 0, func(w http.ResponseWriter, _ *request) error { return ok(w, func() {}) }})
+	s := open(t, Config{}, route{"GET", "/x", 0, func(w *response, _ *request) error { return ok(w, func() {}) }})
 	if w := ask(s, "GET", "/x", ""); w.Code != 500 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -98,7 +98,7 @@ func TestCompressedArchives(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := newRequest("GET", "/x", 56)
 		r.Header.Set("Accept-Encoding", accept)
-		if err := copyCompressed(w, r, strings.NewReader("a tar")); err != nil {
+		if err := copyCompressed(&response{ResponseWriter: w}, r, strings.NewReader("a tar")); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(read(w.Body)); string(got) != "a tar" || err != nil {

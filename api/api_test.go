@@ -233,9 +233,9 @@ func TestHeadersAreBounded(t *testing.T) {
 }
 
 func TestPanicIsAnAnswer(t *testing.T) {
-	s := open(t, Config{}, route{"GET", "/panic", 0, func(http.ResponseWriter, *request) error { panic("oh") }},
-		route{"GET", "/late", 0, func(w http.ResponseWriter, _ *request) error { w.Write([]byte("half")); panic("oh") }},
-		route{"GET", "/broken", 0, func(w http.ResponseWriter, _ *request) error {
+	s := open(t, Config{}, route{"GET", "/panic", 0, func(*response, *request) error { panic("oh") }},
+		route{"GET", "/late", 0, func(w *response, _ *request) error { w.Write([]byte("half")); panic("oh") }},
+		route{"GET", "/broken", 0, func(w *response, _ *request) error {
 			w.Write([]byte("half"))
 			return errdefs.ErrInternal
 		}})

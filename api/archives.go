@@ -20,7 +20,7 @@ type archives struct{ svc *archive.Service }
 // statHeader carries the description of a path beside the tar of it.
 const statHeader = "X-Docker-Container-Path-Stat"
 
-func (a archives) stat(w http.ResponseWriter, r *request) error {
+func (a archives) stat(w *response, r *request) error {
 	path, err := wantedPath(r)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func wantedPath(r *request) (string, error) {
 	return path, nil
 }
 
-func (a archives) copyFrom(w http.ResponseWriter, r *request) error {
+func (a archives) copyFrom(w *response, r *request) error {
 	path, err := wantedPath(r)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (a archives) copyFrom(w http.ResponseWriter, r *request) error {
 }
 
 // copyCompressed sends a body in the encoding that the client asks for, plain if it asks for none.
-func copyCompressed(w http.ResponseWriter, r *request, from io.Reader) error {
+func copyCompressed(w *response, r *request, from io.Reader) error {
 	var to io.Writer = w
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
@@ -94,7 +94,7 @@ func copyCompressed(w http.ResponseWriter, r *request, from io.Reader) error {
 	return err
 }
 
-func (a archives) copyTo(w http.ResponseWriter, r *request) error {
+func (a archives) copyTo(w *response, r *request) error {
 	path, err := wantedPath(r)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (a archives) copyTo(w http.ResponseWriter, r *request) error {
 	})
 }
 
-func (a archives) export(w http.ResponseWriter, r *request) error {
+func (a archives) export(w *response, r *request) error {
 	tar, err := a.svc.Export(r.Context(), r.id())
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (a archives) export(w http.ResponseWriter, r *request) error {
 	return err
 }
 
-func (a archives) changes(w http.ResponseWriter, r *request) error {
+func (a archives) changes(w *response, r *request) error {
 	changes, err := a.svc.Changes(r.Context(), r.id())
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 
 	"gantry/container/stdio"
 
@@ -21,7 +20,7 @@ type attachments struct {
 }
 
 // attach takes the connection over. Errors are answered before that.
-func (a attachments) attach(w http.ResponseWriter, r *request) error {
+func (a attachments) attach(w *response, r *request) error {
 	keys, err := detachKeys(r)
 	if err != nil {
 		return err
@@ -37,7 +36,7 @@ func (a attachments) attach(w http.ResponseWriter, r *request) error {
 	if stream != nil {
 		defer stream.Close()
 	}
-	c, release, err := hijack(w.(*response), r, streamMedia(attached.Tty, r.version))
+	c, release, err := hijack(w, r, streamMedia(attached.Tty, r.version))
 	if err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func detachKeys(r *request) ([]byte, error) {
 }
 
 // attachWebSocket carries output without frames. Before 1.42 all streams were attached, before 1.28 messages were text.
-func (a attachments) attachWebSocket(w http.ResponseWriter, r *request) error {
+func (a attachments) attachWebSocket(w *response, r *request) error {
 	keys, err := detachKeys(r)
 	if err != nil {
 		return err
@@ -142,7 +141,7 @@ func frameHead(stream stdcopy.StdType, size int) []byte {
 	return []byte{byte(stream), 0, 0, 0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}
 }
 
-func (a attachments) resize(w http.ResponseWriter, r *request) error {
+func (a attachments) resize(w *response, r *request) error {
 	height, width, err := terminalSize(r)
 	if err != nil {
 		return err

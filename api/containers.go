@@ -1,8 +1,6 @@
 package api
 
 import (
-	"net/http"
-
 	"gantry/container"
 	"gantry/internal/filter"
 
@@ -16,7 +14,7 @@ type containers struct {
 	cgroupV2 bool
 }
 
-func (c containers) list(w http.ResponseWriter, r *request) error {
+func (c containers) list(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err
@@ -59,7 +57,7 @@ func oldListParams(r *request, filters filter.Args) filter.Args {
 	return filters
 }
 
-func (c containers) create(w http.ResponseWriter, r *request) error {
+func (c containers) create(w *response, r *request) error {
 	req, err := decodeCreate(w, r, c.cgroupV2)
 	if err != nil {
 		return err
@@ -72,7 +70,7 @@ func (c containers) create(w http.ResponseWriter, r *request) error {
 	return created(w, made)
 }
 
-func (c containers) inspect(w http.ResponseWriter, r *request) error {
+func (c containers) inspect(w *response, r *request) error {
 	found, err := c.svc.Inspect(r.Context(), r.id(), r.flag("size"))
 	if err != nil {
 		return err
@@ -80,7 +78,7 @@ func (c containers) inspect(w http.ResponseWriter, r *request) error {
 	return ok(w, shapeInspect(found, r.version))
 }
 
-func (c containers) update(w http.ResponseWriter, r *request) error {
+func (c containers) update(w *response, r *request) error {
 	var u containertypes.UpdateConfig
 	if err := r.decode(w, &u); err != nil {
 		return err
@@ -93,14 +91,14 @@ func (c containers) update(w http.ResponseWriter, r *request) error {
 	return ok(w, updated)
 }
 
-func (c containers) rename(w http.ResponseWriter, r *request) error {
+func (c containers) rename(w *response, r *request) error {
 	if err := c.svc.Rename(r.Context(), r.id(), r.param("name")); err != nil {
 		return err
 	}
 	return done(w)
 }
 
-func (c containers) prune(w http.ResponseWriter, r *request) error {
+func (c containers) prune(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err
@@ -113,7 +111,7 @@ func (c containers) prune(w http.ResponseWriter, r *request) error {
 }
 
 // commit makes an image of a container; the body, if any, is the image's configuration.
-func (c containers) commit(w http.ResponseWriter, r *request) error {
+func (c containers) commit(w *response, r *request) error {
 	var config *containertypes.Config
 	if r.hasBody() {
 		var body configBody

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"gantry/container"
 
@@ -62,7 +61,7 @@ type createRequest struct {
 }
 
 // decodeCreate reads the request and applies what its version takes for granted. Errors: invalid argument.
-func decodeCreate(w http.ResponseWriter, r *request, cgroupV2 bool) (*createRequest, error) {
+func decodeCreate(w *response, r *request, cgroupV2 bool) (*createRequest, error) {
 	var body createBody
 	if err := r.decode(w, &body); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func decodeAs(t testing.TB, minor int, body string) (*createRequest, error) {
 	w := httptest.NewRecorder()
 	h := httptest.NewRequest("POST", "/containers/create", strings.NewReader(body))
 	h.Header.Set("Content-Type", "application/json")
-	return decodeCreate(w, &request{Request: h, version: v(minor)}, false)
+	return decodeCreate(&response{ResponseWriter: w}, &request{Request: h, version: v(minor)}, false)
 }
 
 func TestCreateInTheWordsOfEveryVersion(t *testing.T) {
@@ -166,7 +166,7 @@ func FuzzExec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		h := httptest.NewRequest("POST", "/x", strings.NewReader(body))
 		h.Header.Set("Content-Type", "application/json")
-		req, err := decodeExec(httptest.NewRecorder(), &request{Request: h, version: Newest})
+		req, err := decodeExec(&response{ResponseWriter: httptest.NewRecorder()}, &request{Request: h, version: Newest})
 		if err == nil && len(req.Cmd) == 0 {
 			t.Error("no command")
 		}

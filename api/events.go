@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ type eventBefore52 struct {
 	eventtypes.Message
 }
 
-func (j journal) events(w http.ResponseWriter, r *request) error {
+func (j journal) events(w *response, r *request) error {
 	query, err := eventQuery(r)
 	if err != nil {
 		return err
@@ -34,11 +33,10 @@ func (j journal) events(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	out := w.(*response)
 	media := eventMedia(r)
-	out.Header().Set("Content-Type", media)
-	out.Flush() // the subscription is there: what happens from now on is seen
-	encoder := json.NewEncoder(out)
+	w.Header().Set("Content-Type", media)
+	w.Flush() // the subscription is there: what happens from now on is seen
+	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	for e, err := range all {
 		if err != nil {
@@ -48,12 +46,12 @@ func (j journal) events(w http.ResponseWriter, r *request) error {
 			continue
 		}
 		if media == types.MediaTypeJSONSequence {
-			out.Write([]byte{0x1e}) // RFC 7464
+			w.Write([]byte{0x1e}) // RFC 7464
 		}
 		if encoder.Encode(shapeEvent(&e, r.version)) != nil {
 			return nil // the client has gone
 		}
-		out.Flush()
+		w.Flush()
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"log/slog"
-	"net/http"
 	"strings"
 
 	"gantry/container/exec"
@@ -24,7 +23,7 @@ type execBody struct {
 	Cmd words
 }
 
-func (e execs) create(w http.ResponseWriter, r *request) error {
+func (e execs) create(w *response, r *request) error {
 	body, err := decodeExec(w, r)
 	if err != nil {
 		return err
@@ -37,7 +36,7 @@ func (e execs) create(w http.ResponseWriter, r *request) error {
 }
 
 // decodeExec reads the request and drops what its version has no name for. Errors: invalid argument.
-func decodeExec(w http.ResponseWriter, r *request) (containertypes.ExecCreateRequest, error) {
+func decodeExec(w *response, r *request) (containertypes.ExecCreateRequest, error) {
 	var body execBody
 	if err := r.decode(w, &body); err != nil {
 		return body.ExecCreateRequest, err
@@ -64,7 +63,7 @@ func decodeExec(w http.ResponseWriter, r *request) (containertypes.ExecCreateReq
 
 // start runs the process. Attached, its output follows on the same connection; so does what keeps it
 // from running, because clients expect the upgrade before that.
-func (e execs) start(w http.ResponseWriter, r *request) error {
+func (e execs) start(w *response, r *request) error {
 	var req containertypes.ExecStartRequest
 	if err := r.decode(w, &req); err != nil {
 		return err
@@ -88,7 +87,7 @@ func (e execs) start(w http.ResponseWriter, r *request) error {
 	if stream != nil {
 		defer stream.Close()
 	}
-	c, release, err := hijack(w.(*response), r, streamMedia(prepared.Tty, r.version))
+	c, release, err := hijack(w, r, streamMedia(prepared.Tty, r.version))
 	if err != nil {
 		return errors.Join(failed, err)
 	}
@@ -122,7 +121,7 @@ func tell(c *peer, tty bool, err error) {
 	writeFrame(c, stdcopy.Stdout, []byte(text))
 }
 
-func (e execs) resize(w http.ResponseWriter, r *request) error {
+func (e execs) resize(w *response, r *request) error {
 	height, width, err := terminalSize(r)
 	if err != nil {
 		return err
@@ -130,7 +129,7 @@ func (e execs) resize(w http.ResponseWriter, r *request) error {
 	return e.svc.Resize(r.Context(), r.id(), height, width)
 }
 
-func (e execs) inspect(w http.ResponseWriter, r *request) error {
+func (e execs) inspect(w *response, r *request) error {
 	found, err := e.svc.Inspect(r.Context(), r.id())
 	if err != nil {
 		return err

@@ -16,16 +16,16 @@ import (
 // imageArchives moves images in and out as tars.
 type imageArchives struct{ svc *image.Service }
 
-func (i imageArchives) saveOne(w http.ResponseWriter, r *request) error {
+func (i imageArchives) saveOne(w *response, r *request) error {
 	return i.save(w, r, []string{r.name("name")})
 }
 
-func (i imageArchives) saveMany(w http.ResponseWriter, r *request) error {
+func (i imageArchives) saveMany(w *response, r *request) error {
 	return i.save(w, r, r.query["names"])
 }
 
 // save sends a tar. Until its first byte, an error is an ordinary answer.
-func (i imageArchives) save(w http.ResponseWriter, r *request, refs []string) error {
+func (i imageArchives) save(w *response, r *request, refs []string) error {
 	platforms, err := platformsSince(r, "platform", 48)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (i imageArchives) save(w http.ResponseWriter, r *request, refs []string) er
 }
 
 // load reads a tar; what becomes of it is reported in the body, errors included.
-func (i imageArchives) load(w http.ResponseWriter, r *request) error {
+func (i imageArchives) load(w *response, r *request) error {
 	platforms, err := platformsSince(r, "platform", 48)
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (i imageArchives) load(w http.ResponseWriter, r *request) error {
 }
 
 // create imports a root file system. To pull from a registry is another matter.
-func (i imageArchives) create(w http.ResponseWriter, r *request) error {
+func (i imageArchives) create(w *response, r *request) error {
 	source := r.param("fromSrc")
 	if source == "" {
 		return absent("the registry client")(w, r)

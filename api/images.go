@@ -13,7 +13,7 @@ import (
 // images lists, describes, names and removes images.
 type images struct{ svc *image.Service }
 
-func (i images) list(w http.ResponseWriter, r *request) error {
+func (i images) list(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (i images) list(w http.ResponseWriter, r *request) error {
 	return ok(w, shapeImageList(all, r.version))
 }
 
-func (i images) inspect(w http.ResponseWriter, r *request) error {
+func (i images) inspect(w *response, r *request) error {
 	o := image.InspectOptions{Manifests: r.flag("manifests") && !r.version.before(48)}
 	var err error
 	if o.Platform, err = platformSince(r, 49); err != nil {
@@ -82,7 +82,7 @@ func platformsSince(r *request, key string, minor int) ([]ocispec.Platform, erro
 	return all, nil
 }
 
-func (i images) history(w http.ResponseWriter, r *request) error {
+func (i images) history(w *response, r *request) error {
 	platform, err := platformSince(r, 48)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (i images) history(w http.ResponseWriter, r *request) error {
 	return writeList(w, steps)
 }
 
-func (i images) tag(w http.ResponseWriter, r *request) error {
+func (i images) tag(w *response, r *request) error {
 	if err := i.svc.Tag(r.Context(), r.name("name"), r.param("repo"), r.param("tag")); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (i images) tag(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-func (i images) remove(w http.ResponseWriter, r *request) error {
+func (i images) remove(w *response, r *request) error {
 	platforms, err := platformsSince(r, "platforms", 50)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (i images) remove(w http.ResponseWriter, r *request) error {
 	return writeList(w, removed)
 }
 
-func (i images) prune(w http.ResponseWriter, r *request) error {
+func (i images) prune(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err

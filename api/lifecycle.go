@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"gantry/container"
 
@@ -13,7 +12,7 @@ import (
 type lifecycle struct{ svc *container.Service }
 
 // start refuses a body: until 1.23 it could hold a HostConfig.
-func (l lifecycle) start(w http.ResponseWriter, r *request) error {
+func (l lifecycle) start(w *response, r *request) error {
 	// A JSON object with anything in it has at least 7 bytes; some old clients send {} or null.
 	if r.ContentLength > 7 || r.ContentLength == -1 {
 		return errdefs.ErrInvalidArgument.WithMessage("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24")
@@ -27,14 +26,14 @@ func (l lifecycle) start(w http.ResponseWriter, r *request) error {
 	return done(w)
 }
 
-func (l lifecycle) stop(w http.ResponseWriter, r *request) error { return l.end(w, r, l.svc.Stop) }
+func (l lifecycle) stop(w *response, r *request) error { return l.end(w, r, l.svc.Stop) }
 
-func (l lifecycle) restart(w http.ResponseWriter, r *request) error {
+func (l lifecycle) restart(w *response, r *request) error {
 	return l.end(w, r, l.svc.Restart)
 }
 
 // end is stop or restart. The signal can be chosen since 1.42.
-func (l lifecycle) end(w http.ResponseWriter, r *request, do func(context.Context, string, container.StopOptions) error) error {
+func (l lifecycle) end(w *response, r *request, do func(context.Context, string, container.StopOptions) error) error {
 	var o container.StopOptions
 	seconds, given, err := r.number("t")
 	if err != nil {
@@ -52,28 +51,28 @@ func (l lifecycle) end(w http.ResponseWriter, r *request, do func(context.Contex
 	return done(w)
 }
 
-func (l lifecycle) kill(w http.ResponseWriter, r *request) error {
+func (l lifecycle) kill(w *response, r *request) error {
 	if err := l.svc.Kill(r.Context(), r.id(), r.param("signal")); err != nil {
 		return err
 	}
 	return done(w)
 }
 
-func (l lifecycle) pause(w http.ResponseWriter, r *request) error {
+func (l lifecycle) pause(w *response, r *request) error {
 	if err := l.svc.Pause(r.Context(), r.id()); err != nil {
 		return err
 	}
 	return done(w)
 }
 
-func (l lifecycle) unpause(w http.ResponseWriter, r *request) error {
+func (l lifecycle) unpause(w *response, r *request) error {
 	if err := l.svc.Unpause(r.Context(), r.id()); err != nil {
 		return err
 	}
 	return done(w)
 }
 
-func (l lifecycle) remove(w http.ResponseWriter, r *request) error {
+func (l lifecycle) remove(w *response, r *request) error {
 	err := l.svc.Remove(r.Context(), r.id(), container.RemoveOptions{
 		Force: r.flag("force"), Volumes: r.flag("v"), Link: r.flag("link"),
 	})

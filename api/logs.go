@@ -17,7 +17,7 @@ import (
 // stampFormat is RFC 3339 with nine digits of a second, so that lines are aligned.
 const stampFormat = "2006-01-02T15:04:05.000000000Z07:00"
 
-func (a attachments) logs(w http.ResponseWriter, r *request) error {
+func (a attachments) logs(w *response, r *request) error {
 	o := stdio.LogsOptions{Stdout: r.flag("stdout"), Stderr: r.flag("stderr"), Follow: r.flag("follow"), Tail: -1}
 	if !o.Stdout && !o.Stderr {
 		return invalid("Bad parameters: you must choose at least one stream")
@@ -50,7 +50,7 @@ func (a attachments) logs(w http.ResponseWriter, r *request) error {
 		out.to = w
 		return out.broken(out.all(messages, nil))
 	}
-	batch := newBatcher(w.(*response))
+	batch := newBatcher(w)
 	defer batch.close()
 	out.to = batch
 	return out.broken(out.all(messages, batch.failed))

@@ -97,8 +97,8 @@ func TestBrokenLogIsToldInItsStream(t *testing.T) {
 // A follower sees each message at once, and many of them in few writes.
 func TestFollowingLogIsFlushed(t *testing.T) {
 	next, seen := make(chan string), make(chan bool)
-	s := open(t, Config{}, route{"GET", "/logs", 0, func(w http.ResponseWriter, _ *request) error {
-		batch := newBatcher(w.(*response))
+	s := open(t, Config{}, route{"GET", "/logs", 0, func(w *response, _ *request) error {
+		batch := newBatcher(w)
 		defer batch.close()
 		out := logWriter{to: batch, frames: true}
 		return out.all(func(yield func(*logdriver.Message, error) bool) {
@@ -146,9 +146,9 @@ func TestFollowingLogIsFlushed(t *testing.T) {
 // A follower that leaves, or never reads, does not keep the log reader for ever.
 func TestFollowerThatLeavesEndsTheReader(t *testing.T) {
 	ended := make(chan struct{})
-	s := open(t, Config{}, route{"GET", "/logs", 0, func(w http.ResponseWriter, _ *request) error {
+	s := open(t, Config{}, route{"GET", "/logs", 0, func(w *response, _ *request) error {
 		defer close(ended)
-		batch := newBatcher(w.(*response))
+		batch := newBatcher(w)
 		defer batch.close()
 		out := logWriter{to: batch}
 		return out.all(func(yield func(*logdriver.Message, error) bool) {

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"net/http"
-
 	"gantry/network"
 
 	"github.com/containerd/errdefs"
@@ -13,7 +11,7 @@ import (
 type networks struct{ svc *network.Service }
 
 // list shows no containers since 1.28.
-func (n networks) list(w http.ResponseWriter, r *request) error {
+func (n networks) list(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err
@@ -39,7 +37,7 @@ func (n networks) list(w http.ResponseWriter, r *request) error {
 	return writeList(w, all)
 }
 
-func (n networks) inspect(w http.ResponseWriter, r *request) error {
+func (n networks) inspect(w *response, r *request) error {
 	found, err := n.svc.Inspect(r.Context(), r.id())
 	if err != nil {
 		return err

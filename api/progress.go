@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 	"sync"
 
 	"github.com/moby/moby/api/types/jsonstream"
@@ -22,8 +21,7 @@ type progressMessage struct {
 	ErrorMessage string `json:"error,omitempty"`
 }
 
-func newProgress(w http.ResponseWriter, quiet bool) *progress {
-	out := w.(*response)
+func newProgress(out *response, quiet bool) *progress {
 	out.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)

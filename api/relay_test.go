@@ -68,8 +68,8 @@ func socketPair(t testing.TB) (a, b *net.UnixConn) {
 
 // streaming is a route that connects a client with a stream.
 func streaming(stream task.Stream, stdin bool, keys []byte) route {
-	return route{"POST", "/stream", 0, func(w http.ResponseWriter, r *request) error {
-		c, release, err := hijack(w.(*response), r, streamMedia(keys != nil, r.version))
+	return route{"POST", "/stream", 0, func(w *response, r *request) error {
+		c, release, err := hijack(w, r, streamMedia(keys != nil, r.version))
 		if err != nil {
 			return err
 		}

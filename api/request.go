@@ -96,7 +96,7 @@ func (r *request) number(key string) (n int, given bool, err error) {
 func (r *request) filters() (filter.Args, error) { return filter.Parse(r.query.Get("filters")) }
 
 // decode reads the JSON body into out. An absent body leaves out as it is. Errors: invalid argument, in dockerd's words.
-func (r *request) decode(w http.ResponseWriter, out any) error {
+func (r *request) decode(w *response, out any) error {
 	if err := checkContentType(r.Header.Get("Content-Type"), r.hasBody()); err != nil {
 		return err
 	}
@@ -106,10 +106,8 @@ func (r *request) decode(w http.ResponseWriter, out any) error {
 	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer control.SetReadDeadline(time.Time{})
-	if rw, ok := w.(*response); ok {
-		w = rw.ResponseWriter // which closes the connection of a client that sends too much
-	}
-	return decodeJSON(http.MaxBytesReader(w, r.Body, maxJSON), out)
+	// net/http's own writer closes the connection of a client that sends too much.
+	return decodeJSON(http.MaxBytesReader(w.ResponseWriter, r.Body, maxJSON), out)
 }
 
 func (r *request) hasBody() bool {

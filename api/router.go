@@ -11,7 +11,7 @@ import (
 )
 
 // handler answers one request. A returned error becomes the answer, unless the handler has begun one.
-type handler func(http.ResponseWriter, *request) error
+type handler func(*response, *request) error
 
 // route is one line of the table that is the API.
 type route struct {

@@ -13,7 +13,7 @@ import (
 
 func TestNamesWithSlashes(t *testing.T) {
 	say := func(what string) handler {
-		return func(w http.ResponseWriter, r *request) error {
+		return func(w *response, r *request) error {
 			fmt.Fprint(w, what, " ", r.name("name"), r.id())
 			return nil
 		}

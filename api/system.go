@@ -13,7 +13,7 @@ type engine struct {
 }
 
 // ping is asked by every client first, to agree on a version.
-func (e engine) ping(w http.ResponseWriter, r *request) error {
+func (e engine) ping(w *response, r *request) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	h.Set("Pragma", "no-cache")
@@ -37,7 +37,7 @@ func (e engine) ping(w http.ResponseWriter, r *request) error {
 	return err
 }
 
-func (e engine) version(w http.ResponseWriter, r *request) error {
+func (e engine) version(w *response, r *request) error {
 	version, err := e.cfg.System.Version(r.Context())
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func (e engine) version(w http.ResponseWriter, r *request) error {
 	return ok(w, version)
 }
 
-func (e engine) info(w http.ResponseWriter, r *request) error {
+func (e engine) info(w *response, r *request) error {
 	info, err := e.cfg.System.Info(r.Context())
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (e engine) info(w http.ResponseWriter, r *request) error {
 }
 
 // diskUsage is docker system df. The types that may be asked for came with 1.42, verbose with 1.52.
-func (e engine) diskUsage(w http.ResponseWriter, r *request) error {
+func (e engine) diskUsage(w *response, r *request) error {
 	var objects []system.DiskUsageObject
 	if !r.version.before(42) {
 		for _, name := range r.query["type"] {

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"net/http"
-
 	"gantry/internal/filter"
 	"gantry/volume"
 
@@ -12,7 +10,7 @@ import (
 // volumes serves the volume store.
 type volumes struct{ svc *volume.Service }
 
-func (v volumes) list(w http.ResponseWriter, r *request) error {
+func (v volumes) list(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err
@@ -27,7 +25,7 @@ func (v volumes) list(w http.ResponseWriter, r *request) error {
 	return ok(w, all)
 }
 
-func (v volumes) inspect(w http.ResponseWriter, r *request) error {
+func (v volumes) inspect(w *response, r *request) error {
 	found, err := v.svc.Inspect(r.Context(), r.name("name"))
 	if err != nil {
 		return err
@@ -35,7 +33,7 @@ func (v volumes) inspect(w http.ResponseWriter, r *request) error {
 	return ok(w, found)
 }
 
-func (v volumes) create(w http.ResponseWriter, r *request) error {
+func (v volumes) create(w *response, r *request) error {
 	var req volumetypes.CreateRequest
 	if err := r.decode(w, &req); err != nil {
 		return err
@@ -50,7 +48,7 @@ func (v volumes) create(w http.ResponseWriter, r *request) error {
 	return created(w, made)
 }
 
-func (v volumes) remove(w http.ResponseWriter, r *request) error {
+func (v volumes) remove(w *response, r *request) error {
 	if err := v.svc.Remove(r.Context(), r.name("name"), r.flag("force")); err != nil {
 		return err
 	}
@@ -58,7 +56,7 @@ func (v volumes) remove(w http.ResponseWriter, r *request) error {
 }
 
 // prune removes anonymous volumes; before 1.42, it removed named ones, too.
-func (v volumes) prune(w http.ResponseWriter, r *request) error {
+func (v volumes) prune(w *response, r *request) error {
 	filters, err := r.filters()
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type watcher struct {
 
 // wait answers when a condition holds. Since 1.30 the header is sent as soon as the wait is armed, so that a client may
 // start the container when it has read it.
-func (c watcher) wait(w http.ResponseWriter, r *request) error {
+func (c watcher) wait(w *response, r *request) error {
 	condition, err := waitCondition(r)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (c watcher) wait(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return sendWait(ctx, w.(*response), result, r.version)
+	return sendWait(ctx, w, result, r.version)
 }
 
 // waitCondition checks the parameter; versions before 1.42 took an unknown one for the default, those before 1.30 knew no other.
@@ -70,7 +70,7 @@ func sendWait(ctx context.Context, w *response, result <-chan containertypes.Wai
 }
 
 // stats sends a sample a second, or a single one.
-func (c watcher) stats(w http.ResponseWriter, r *request) error {
+func (c watcher) stats(w *response, r *request) error {
 	stream := r.flagOr("stream", true)
 	oneShot := !r.version.before(41) && r.flag("one-shot")
 	if stream && oneShot {
@@ -89,20 +89,19 @@ func (c watcher) stats(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	out := w.(*response)
-	out.Header().Set("Content-Type", "application/json")
-	out.Flush()
-	encoder := json.NewEncoder(out)
+	w.Header().Set("Content-Type", "application/json")
+	w.Flush()
+	encoder := json.NewEncoder(w)
 	for sample := range samples {
 		if encoder.Encode(shapeStats(sample, r.version)) != nil {
 			return nil // the client has gone
 		}
-		out.Flush()
+		w.Flush()
 	}
 	return nil
 }
 
-func (c watcher) top(w http.ResponseWriter, r *request) error {
+func (c watcher) top(w *response, r *request) error {
 	table, err := c.usage.Top(r.Context(), r.id(), r.param("ps_args"))
 	if err != nil {
 		return err

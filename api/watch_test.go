@@ -14,8 +14,8 @@ import (
 // A client may start the container once it has the header: the wait is armed by then.
 func TestWaitSendsItsHeaderFirst(t *testing.T) {
 	result := make(chan containertypes.WaitResponse)
-	s := open(t, Config{}, route{"POST", "/wait", 0, func(w http.ResponseWriter, r *request) error {
-		return sendWait(r.Context(), w.(*response), result, r.version)
+	s := open(t, Config{}, route{"POST", "/wait", 0, func(w *response, r *request) error {
+		return sendWait(r.Context(), w, result, r.version)
 	}})
 	path := listen(t, s)
 	for _, tc := range []struct{ version, want string }{

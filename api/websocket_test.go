@@ -14,7 +14,7 @@ import (
 
 // webSocketed is a route that connects a WebSocket with an attached container.
 func webSocketed(a *stdio.Attached) route {
-	return route{"GET", "/ws", 0, func(w http.ResponseWriter, r *request) error {
+	return route{"GET", "/ws", 0, func(w *response, r *request) error {
 		conn, err := websocket.Accept(w, r.Request, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 		if err != nil {
 			return nil
