@@ -6,6 +6,10 @@
 // taken over from HTTP (hijacked) and carries the raw bytes of a process.
 //
 // The package decides nothing about containers, images, volumes or networks and keeps no state of theirs.
+//
+// To add an endpoint: a line in routes.go, a method of its area's handler type, and a test beside it. To add an API
+// version: move Newest, put what older versions must not see into the shape_*.go of its area, and run the tests with
+// -update: the new golden files are what changes for clients.
 package api
 
 import (

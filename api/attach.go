@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -123,7 +124,7 @@ func (p *payloads) Read(b []byte) (int, error) {
 			}
 			return 0, err
 		}
-		p.left = uint32(head[4])<<24 | uint32(head[5])<<16 | uint32(head[6])<<8 | uint32(head[7])
+		p.left = binary.BigEndian.Uint32(head[4:])
 	}
 	n, err := p.from.Read(b[:min(uint32(len(b)), p.left)])
 	p.left -= uint32(n)
@@ -132,13 +133,9 @@ func (p *payloads) Read(b []byte) (int, error) {
 
 // writeFrame sends text as a frame of a stream.
 func writeFrame(w io.Writer, stream stdcopy.StdType, text []byte) error {
-	frame := append(frameHead(stream, len(text)), text...)
-	_, err := w.Write(frame)
+	frame := binary.BigEndian.AppendUint32([]byte{byte(stream), 0, 0, 0}, uint32(len(text)))
+	_, err := w.Write(append(frame, text...))
 	return err
-}
-
-func frameHead(stream stdcopy.StdType, size int) []byte {
-	return []byte{byte(stream), 0, 0, 0, byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)}
 }
 
 func (a attachments) resize(w *response, r *request) error {

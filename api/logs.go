@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"io"
 	"iter"
 	"net/http"
@@ -72,6 +73,7 @@ const logBuffer = 32 << 10
 // all writes the messages until they end, writing fails or stop is closed; a batcher as its target is never kept waiting.
 func (l *logWriter) all(messages iter.Seq2[*logdriver.Message, error], stop <-chan struct{}) error {
 	_, live := l.to.(*batcher)
+	l.buffer = make([]byte, 0, logBuffer+logdriver.PartSize)
 	for m, err := range messages {
 		if err != nil {
 			l.flush()
@@ -120,7 +122,7 @@ func (l *logWriter) add(m *logdriver.Message) {
 	}
 	start := len(l.buffer)
 	if l.frames {
-		l.buffer = append(l.buffer, frameHead(stream, 0)...)
+		l.buffer = append(l.buffer, byte(stream), 0, 0, 0, 0, 0, 0, 0)
 	}
 	text := len(l.buffer)
 	if !l.middle[stream] {
@@ -137,7 +139,7 @@ func (l *logWriter) add(m *logdriver.Message) {
 	}
 	l.middle[stream] = m.Partial
 	if l.frames {
-		copy(l.buffer[start:], frameHead(stream, len(l.buffer)-text))
+		binary.BigEndian.PutUint32(l.buffer[start+4:], uint32(len(l.buffer)-text))
 	}
 }
 
