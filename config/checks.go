@@ -31,7 +31,7 @@ func checkIpcMode(s string) error {
 	if s == "private" || s == "shareable" {
 		return nil
 	}
-	return fmt.Errorf(`default IPC mode "%s" is not supported: use "shareable" or "private"`, s)
+	return fmt.Errorf(`default IPC mode setting (%s) is invalid; use "shareable" or "private"`, s)
 }
 
 func checkCgroupnsMode(s string) error {
@@ -54,8 +54,10 @@ func checkFirewall(s string) error {
 func checkExecOption(s string) (string, error) {
 	key, v, ok := strings.Cut(s, "=")
 	switch {
-	case !ok || strings.TrimSpace(key) != cgroupDriver:
-		return "", fmt.Errorf("invalid exec-opt %q: only %s=cgroupfs and %s=systemd are known", s, cgroupDriver, cgroupDriver)
+	case !ok:
+		return "", fmt.Errorf("invalid exec-opt %q: want KEY=VALUE", s)
+	case strings.TrimSpace(key) != cgroupDriver:
+		return s, nil // complete warns
 	case v != "cgroupfs" && v != "systemd":
 		return "", fmt.Errorf("native.cgroupdriver option %s not supported", v)
 	}

@@ -243,7 +243,7 @@ func Load(program string, args []string, env func(string) string) (*Config, erro
 		return nil, err
 	}
 	if err := c.complete(); err != nil {
-		return nil, err
+		return nil, c.blame(err)
 	}
 	if err := c.validate(t); err != nil {
 		return nil, c.blame(err)

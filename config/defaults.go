@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -62,7 +63,11 @@ func (c *Config) complete() error {
 	tls.Enabled = tls.Enabled || tls.Verify || c.Set("tlsverify") && !c.Set("tls")
 	c.completeCertificates()
 	for _, opt := range c.Containers.ExecOptions {
-		c.Containers.SystemdCgroup = opt == cgroupDriver+"=systemd"
+		if key, v, _ := strings.Cut(opt, "="); key == cgroupDriver {
+			c.Containers.SystemdCgroup = v == "systemd"
+		} else {
+			c.Warnings = append(c.Warnings, "exec-opt "+opt+" is unknown and has no effect")
+		}
 	}
 	return c.completeHosts()
 }

@@ -121,7 +121,7 @@ func (c *Config) mergeKeys(t table, keys map[string]json.RawMessage) error {
 	for _, key := range names {
 		o := t.byKey(key)
 		if err := o.value.fromJSON(keys[key]); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("configuration validation from file failed: %s: %w", key, err)
 		}
 		c.set[o.id()] = true
 	}

@@ -28,7 +28,7 @@ func (c *Config) blame(err error) error {
 	if c.File == "" {
 		return err
 	}
-	return &FileError{c.File, err}
+	return &FileError{c.File, fmt.Errorf("merged configuration validation from file and command line flags failed: %w", err)}
 }
 
 // checkLater refuses settings of what is still to come, unless they are the default, and takes note of those
