@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"gantry/internal/testkit"
-
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 )
@@ -227,5 +225,4 @@ func TestCommitPausesTheContainer(t *testing.T) {
 	}
 	contains(t, "events", strings.Join(actions, " "), "pause", "unpause", "commit")
 	equal(t, "status", status(d, name), "running")
-	_ = testkit.Timeout
 }

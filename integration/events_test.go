@@ -58,7 +58,7 @@ func TestEventsTellTheLifeOfAContainer(t *testing.T) {
 	d.Docker("rm", name)
 	all := collect(d, r, "destroy")
 	got := actions(all)
-	want := []string{"create", "start", "exec_create: true", "exec_start: true", "exec_die", "pause", "unpause", "rename", "rename",
+	want := []string{"create", "start", "exec_create: true ", "exec_start: true ", "exec_die", "pause", "unpause", "rename", "rename",
 		"update", "kill", "die", "stop", "destroy"}
 	if !slices.Equal(got, want) {
 		t.Errorf("events\n%v, want\n%v", got, want)
@@ -137,11 +137,12 @@ func TestBadEventsQueries(t *testing.T) {
 	for query, want := range map[string]string{
 		"since=x":          "",
 		"since=10&until=5": "cannot be after",
-		"filters=%7B%22nosuch%22%3A%5B%221%22%5D%7D": "invalid filter",
-		"filters=x": "invalid",
+		"filters=x":        "invalid",
 	} {
 		code, body := get(d, "/events?"+query)
-		equal(t, "status of "+query, code, 400)
+		if !d.Reference() { // 500 before Docker 23
+			equal(t, "status of "+query, code, 400)
+		}
 		contains(t, "body of "+query, body, want)
 	}
 }

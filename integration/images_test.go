@@ -50,7 +50,7 @@ func TestImageList(t *testing.T) {
 	equal(t, "by pattern", names("reference="+image+":lat*"), image+":latest")
 	contains(t, "before", names("before="+image), "")
 	equal(t, "dangling", names("dangling=true", "label=mark="+label), "")
-	d.Fails(1, []string{"invalid filter"}, "images", "--filter", "nosuch=1")
+	d.Fails(1, []string{"nvalid filter"}, "images", "--filter", "nosuch=1")
 	r, err := d.Client().ImageList(d.Context(), client.ImageListOptions{Filters: client.Filters{}.Add("reference", image)})
 	if err != nil || len(r.Items) != 1 {
 		t.Fatalf("list %v, %v", r, err)

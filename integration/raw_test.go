@@ -79,12 +79,15 @@ func TestPing(t *testing.T) {
 		"Ostype": "linux", "Docker-Experimental": "false", "Swarm": "inactive", "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache",
 	} {
 		if d.Reference() && header == "Swarm" {
-			continue // since Docker 23
+			continue // since Docker 23, and so is Builder-Version
 		}
 		equal(t, header, resp.Header.Get(header), want)
 	}
-	if resp.Header.Get("Api-Version") == "" || resp.Header.Get("Server") == "" || resp.Header.Get("Builder-Version") == "" {
+	if resp.Header.Get("Api-Version") == "" || resp.Header.Get("Server") == "" {
 		t.Errorf("headers %v", resp.Header)
+	}
+	if _, ok := resp.Header["Builder-Version"]; !ok && !d.Reference() {
+		t.Errorf("no Builder-Version in %v", resp.Header)
 	}
 	resp, body = request(d, http.MethodHead, "/_ping", "")
 	equal(t, "status of HEAD", resp.StatusCode, 200)
@@ -112,6 +115,9 @@ func TestRequestsThatNobodyServes(t *testing.T) {
 		{"DELETE", "/containers/nosuch", 404, `{"message":"No such container: nosuch"}`},
 		{"POST", "/exec/nosuch/start", 404, `{"message":"No such exec instance: nosuch"}`},
 	} {
+		if d.Reference() && (c.code == 400 || strings.Contains(c.path, "v1.0/")) {
+			continue // 500, or the minimum was 1.12, before Docker 23
+		}
 		body := ""
 		if c.path == "/exec/nosuch/start" {
 			body = "{}"
@@ -147,11 +153,7 @@ func TestBadBodiesAreRefused(t *testing.T) {
 		{`{"Image":"busybox","HostConfig":{"RestartPolicy":{"Name":"always","MaximumRetryCount":3}}}`, "maximum retry count cannot be used with restart policy 'always'"},
 		{`{"Image":"busybox","HostConfig":{"RestartPolicy":{"Name":"on-failure","MaximumRetryCount":-3}}}`, "maximum retry count cannot be negative"},
 		{`{"Image":"busybox","HostConfig":{"Runtime":"nosuch"}}`, "nosuch"},
-		{`{"Image":"busybox","HostConfig":{"PortBindings":{"80/nosuch":[{}]}}}`, ""},
 		{`{"Image":"busybox","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"x"}]}}}`, "nvalid"},
-		{`{"Image":"busybox","HostConfig":{"IpcMode":"nosuch"}}`, "nvalid IPC mode: nosuch"},
-		{`{"Image":"busybox","HostConfig":{"PidMode":"nosuch"}}`, "nvalid PID mode"},
-		{`{"Image":"busybox","HostConfig":{"UTSMode":"nosuch"}}`, "nvalid UTS mode"},
 		{`{"Image":"busybox","HostConfig":{"CgroupnsMode":"nosuch"}}`, "nvalid cgroup namespace mode"},
 		{`{"Image":"busybox","HostConfig":{"Isolation":"hyperv"}}`, "nvalid isolation"},
 		{`{"Image":"busybox","HostConfig":{"Mounts":[{"Type":"nosuch","Target":"/x"}]}}`, "mount type unknown"},
@@ -167,6 +169,7 @@ func TestBadBodiesAreRefused(t *testing.T) {
 	} {
 		resp, text := request(d, "POST", "/containers/create?name="+name, c.body)
 		switch {
+		case d.Reference() && c.text == "" || strings.Contains(c.body, "hyperv"): // 500, or not looked at, before Docker 23
 		case strings.Contains(c.body, "NetworkMode\":\"nosuch"):
 			if !d.Reference() && resp.StatusCode != 201 && resp.StatusCode != 404 {
 				t.Errorf("status %d for %s: %s", resp.StatusCode, c.body, text)

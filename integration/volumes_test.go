@@ -70,12 +70,11 @@ func TestVolumePrune(t *testing.T) {
 	d := engine(t)
 	a := volumeName(d)
 	d.Docker("volume", "create", "--label", "mark="+a, a)
-	out := d.Docker("volume", "prune", "-f", "-a", "--filter", "label=mark="+a)
 	if d.Reference() {
-		contains(t, "output", out, "Total reclaimed space:")
-		return // "all" is an unknown filter there, but anonymous ones were all
+		contains(t, "output", d.Docker("volume", "prune", "-f", "--filter", "label=mark="+a), "Deleted Volumes:\n"+a, "Total reclaimed space:")
+		return // Docker 23 keeps named volumes unless told
 	}
-	contains(t, "output", out, "Deleted Volumes:\n"+a, "Total reclaimed space:")
+	contains(t, "output", d.Docker("volume", "prune", "-f", "-a", "--filter", "label=mark="+a), "Deleted Volumes:\n"+a, "Total reclaimed space:")
 	b := volumeName(d)
 	d.Docker("volume", "create", "--label", "mark="+b, b)
 	d.Docker("volume", "prune", "-f", "--filter", "label=mark="+b)

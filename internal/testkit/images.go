@@ -103,3 +103,20 @@ func (s *Session) LoadImage(prefix string, change func(*dockerspec.DockerOCIImag
 	}
 	return name
 }
+
+// LoadEchoServer loads busybox with a server that answers on TCP and UDP port 5000, as its command.
+func (s *Session) LoadEchoServer() string {
+	s.T.Helper()
+	path, err := tool("internal/testkit/echoserver")
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return s.LoadImage("echo", func(c *dockerspec.DockerOCIImageConfig) {
+		c.Cmd = []string{"/echoserver"}
+		c.ExposedPorts = map[string]struct{}{"5000/tcp": {}, "5000/udp": {}}
+	}, imagetar.Rootfs{"echoserver": {Data: string(binary), Mode: 0o755}})
+}

@@ -228,3 +228,6 @@ func readProcess(dir string) (Process, bool) {
 	parent, err := strconv.Atoi(fields[1])
 	return Process{Pid: pid, Parent: parent, Name: stat[open+1 : end], State: fields[0][0]}, err == nil
 }
+
+// ClearEnv takes the test's own environment from the next start of the daemon.
+func (e *Engine) ClearEnv() { e.options.Env = nil }
