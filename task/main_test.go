@@ -86,4 +86,3 @@ func randomID(t testing.TB) string {
 	}
 	return hex.EncodeToString(b[:])
 }
-

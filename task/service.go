@@ -22,6 +22,7 @@ type Service struct {
 	log      *slog.Logger
 	runtimes *runtimes
 	held     *held
+	programs *programs
 	told     *dispatcher
 
 	ctx    context.Context // ends with Close
@@ -62,6 +63,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		return nil, err
 	}
 	s := &Service{cfg: cfg, log: slog.Default(), runtimes: found, held: newHeld(), linked: make(chan struct{})}
+	s.programs = newPrograms(filepath.Join(cfg.Root, "seccomp"))
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.told = newDispatcher(s)
 	ctx, cancel := context.WithTimeout(ctx, openTime)

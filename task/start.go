@@ -36,6 +36,10 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 	}
 	run := s.nextRun()
 	bundle := filepath.Join(s.cfg.Root, protocol.BundlesName, fmt.Sprintf("%s-%x", spec.ID, run))
+	oci := *spec.OCI
+	spec.OCI = &oci
+	filter := s.programs.key(runtime, s.runtimes.byName[runtime.Name].Version, &oci)
+	compiled := s.programs.annotate(&oci, filter)
 	if err := writeBundle(bundle, spec); err != nil {
 		return State{}, errors.Join(err, os.RemoveAll(bundle))
 	}
@@ -52,6 +56,11 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 	var started protocol.Started
 	if err := s.ask(ctx, protocol.OpStart, request, &started, files...); err != nil {
 		return State{}, errors.Join(err, os.RemoveAll(bundle))
+	}
+	if !compiled {
+		if err := s.programs.learn(filter, runtime, spec.ID); err != nil {
+			s.log.Debug("seccomp filter is not kept", "container", spec.ID, "error", err)
+		}
 	}
 	return State{ID: spec.ID, Run: run, Pid: started.Pid, Started: started.Started}, nil
 }
