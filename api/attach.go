@@ -16,7 +16,7 @@ import (
 
 // attachments connects clients to the stdio of containers.
 type attachments struct {
-	svc *stdio.Service
+	svc attacher
 	log *slog.Logger
 }
 

@@ -5,15 +5,13 @@ import (
 	"log/slog"
 	"strings"
 
-	"gantry/container/exec"
-
 	"github.com/moby/moby/api/pkg/stdcopy"
 	containertypes "github.com/moby/moby/api/types/container"
 )
 
 // execs runs further processes in containers.
 type execs struct {
-	svc *exec.Service
+	svc executor
 	log *slog.Logger
 }
 

@@ -85,15 +85,22 @@ func streaming(stream task.Stream, stdin bool, keys []byte) route {
 func upgrade(t testing.TB, c net.Conn, version, early string) *bufio.Reader {
 	t.Helper()
 	fmt.Fprintf(c, "POST /v%s/stream HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n%s", version, early)
+	r, resp := answer(t, c)
+	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "tcp" || resp.Header.Get("Api-Version") == "" {
+		t.Fatalf("%v %v", resp.Status, resp.Header)
+	}
+	return r
+}
+
+// answer reads the header of an answer; the reader has what follows.
+func answer(t testing.TB, c io.Reader) (*bufio.Reader, *http.Response) {
+	t.Helper()
 	r := bufio.NewReader(c)
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "tcp" || resp.Header.Get("Api-Version") == "" {
-		t.Fatalf("%v %v", resp.Status, resp.Header)
-	}
-	return r
+	return r, resp
 }
 
 func TestHijackAnswers(t *testing.T) {
