@@ -57,12 +57,12 @@ func (s *Service) Import(ctx context.Context, r io.Reader, o ImportOptions) (str
 	}
 	var id digest.Digest
 	err = s.store.During(ctx, func(ctx context.Context) error {
-		layer, diffID, err := s.ingestLayer(ctx, r)
+		layer, diffID, err := s.vault.ingestLayer(ctx, r)
 		if err != nil {
 			return err
 		}
 		spec.RootFS.DiffIDs = []digest.Digest{diffID}
-		id, err = s.create(ctx, spec, []ocispec.Descriptor{layer}, name)
+		id, err = s.vault.create(ctx, spec, []ocispec.Descriptor{layer}, name)
 		return err
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Service) Commit(ctx context.Context, o CommitOptions) (id string, err e
 		if err != nil {
 			return err
 		}
-		layer, diffID, err := s.ingestLayer(ctx, o.Layer)
+		layer, diffID, err := s.vault.ingestLayer(ctx, o.Layer)
 		if err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func (s *Service) Commit(ctx context.Context, o CommitOptions) (id string, err e
 			spec.RootFS.DiffIDs = append(spec.RootFS.DiffIDs, diffID)
 		}
 		labels = spec.Config.Labels
-		target, err = s.create(ctx, spec, layers, name)
+		target, err = s.vault.create(ctx, spec, layers, name)
 		return err
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Service) commitBase(ctx context.Context, o CommitOptions) (dockerspec.D
 		}
 		spec = cloneConfig(v.config)
 		layers = slices.Clone(v.manifest.Layers)
-		if !s.complete(ctx, layers) {
+		if !s.content.complete(ctx, layers) {
 			return spec, nil, errdefs.ErrNotFound.WithMessage("layers of the container's image " + short(o.ParentID) + " are not here")
 		}
 	}
@@ -161,44 +161,44 @@ func hostPlatform() ocispec.Platform {
 }
 
 // create stores an image, unpacks it and gives it its name; "" leaves it dangling.
-func (s *Service) create(ctx context.Context, spec dockerspec.DockerOCIImage, layers []ocispec.Descriptor, name string) (digest.Digest, error) {
-	config, err := s.put(ctx, ocispec.MediaTypeImageConfig, spec)
+func (v *vault) create(ctx context.Context, spec dockerspec.DockerOCIImage, layers []ocispec.Descriptor, name string) (digest.Digest, error) {
+	config, err := v.put(ctx, ocispec.MediaTypeImageConfig, spec)
 	if err != nil {
 		return "", err
 	}
 	if layers == nil {
 		layers = []ocispec.Descriptor{} // null is not a list of layers
 	}
-	target, err := s.put(ctx, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+	target, err := v.put(ctx, ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: layers,
 	})
 	if err != nil {
 		return "", err
 	}
 	fault.Point("image.create.stored")
-	v, err := s.content.manifest(ctx, target)
+	image, err := v.content.manifest(ctx, target)
 	if err != nil {
 		return "", err
 	}
-	if err := s.unpack(ctx, v); err != nil {
+	if err := v.unpack(ctx, image); err != nil {
 		return "", err
 	}
 	if name == "" {
 		name = danglingName(target.Digest)
 	}
-	return target.Digest, s.name(ctx, target, name)
+	return target.Digest, v.name(ctx, target, name)
 }
 
 // ingestLayer stores a layer as a blob: compressed as it comes (gzip, zstd), else gzip.
 // Errors: not implemented (xz), invalid argument.
-func (s *Service) ingestLayer(ctx context.Context, r io.Reader) (layer ocispec.Descriptor, diffID digest.Digest, err error) {
+func (v *vault) ingestLayer(ctx context.Context, r io.Reader) (layer ocispec.Descriptor, diffID digest.Digest, err error) {
 	kind, head, err := archive.Detect(r)
 	if err != nil {
 		return layer, "", err
 	}
 	switch kind {
 	case archive.Gzip, archive.Zstd:
-		return s.ingestCompressed(ctx, head, kind)
+		return v.ingestCompressed(ctx, head, kind)
 	}
 	plain, _, err := archive.Decompress(head)
 	if err != nil {
@@ -212,7 +212,7 @@ func (s *Service) ingestLayer(ctx context.Context, r io.Reader) (layer ocispec.D
 		defer close(done)
 		pw.CloseWithError(compress(pw, io.TeeReader(plain, digester.Hash())))
 	}()
-	layer, err = s.ingest(ctx, pr, -1, "")
+	layer, err = v.ingest(ctx, pr, -1, "")
 	err = errors.Join(err, pr.Close())
 	<-done
 	layer.MediaType = ocispec.MediaTypeImageLayerGzip
@@ -232,8 +232,8 @@ func compress(w io.Writer, r io.Reader) error {
 }
 
 // ingestCompressed stores the bytes as they are, and reads them again for the diff ID.
-func (s *Service) ingestCompressed(ctx context.Context, r io.Reader, kind archive.Compression) (layer ocispec.Descriptor, diffID digest.Digest, err error) {
-	layer, err = s.ingest(ctx, r, -1, "")
+func (v *vault) ingestCompressed(ctx context.Context, r io.Reader, kind archive.Compression) (layer ocispec.Descriptor, diffID digest.Digest, err error) {
+	layer, err = v.ingest(ctx, r, -1, "")
 	if err != nil {
 		return layer, "", err
 	}
@@ -241,7 +241,7 @@ func (s *Service) ingestCompressed(ctx context.Context, r io.Reader, kind archiv
 	if kind == archive.Zstd {
 		layer.MediaType = ocispec.MediaTypeImageLayerZstd
 	}
-	blob, err := s.openBlob(ctx, layer)
+	blob, err := v.openBlob(ctx, layer)
 	if err != nil {
 		return layer, "", err
 	}

@@ -154,7 +154,9 @@ func TestLayoutOfSeveralPlatforms(t *testing.T) {
 
 // Attack row 9: digest, diff ID and size mismatches, manifest taken for index and back, unknown media types, deep nesting.
 func TestHostileArchives(t *testing.T) {
-	swap := func(l *layout, d ocispec.Descriptor, data string) { l.files["blobs/sha256/"+d.Digest.Encoded()] = []byte(data) }
+	swap := func(l *layout, d ocispec.Descriptor, data string) {
+		l.files["blobs/sha256/"+d.Digest.Encoded()] = []byte(data)
+	}
 	for name, c := range map[string]struct {
 		make func(l *layout)
 		want string

@@ -31,17 +31,22 @@ type Service struct {
 	store   *storage.Service
 	names   *catalog
 	content *reader
+	vault   *vault
+	shelf   *shelf
 	holds   *holds
 	journal journal
 }
 
 // Open opens the image store.
 func Open(_ context.Context, cfg Config) (*Service, error) {
+	names, content, held := &catalog{store: cfg.Storage}, newReader(cfg.Storage), newHolds()
 	return &Service{
 		store:   cfg.Storage,
-		names:   &catalog{store: cfg.Storage},
-		content: newReader(cfg.Storage),
-		holds:   newHolds(),
+		names:   names,
+		content: content,
+		vault:   &vault{store: cfg.Storage, names: names, content: content},
+		shelf:   &shelf{store: cfg.Storage, names: names, content: content, holds: held},
+		holds:   held,
 		journal: journal{cfg.Events},
 	}, nil
 }
@@ -89,10 +94,10 @@ func (s *Service) Prepare(ctx context.Context, i *Image) error {
 		if err != nil {
 			return err
 		}
-		if err := s.unpack(ctx, v); err != nil {
+		if err := s.vault.unpack(ctx, v); err != nil {
 			return err
 		}
-		return s.store.Transact(ctx, func(ctx context.Context) error { return s.labelConfig(ctx, v) })
+		return s.store.Transact(ctx, func(ctx context.Context) error { return s.vault.labelConfig(ctx, v) })
 	})
 }
 

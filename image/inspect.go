@@ -18,7 +18,7 @@ type InspectOptions struct {
 // Inspect describes an image, for the platform asked for or this host's. Errors: those of Resolve.
 func (s *Service) Inspect(ctx context.Context, ref string, o InspectOptions) (*api.InspectResponse, error) {
 	ctx = s.store.Context(ctx)
-	e, err := s.entry(ctx, ref)
+	e, err := s.shelf.entry(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, o InspectOptions) (*a
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.memberParts(ctx, member{desc: v.desc, variant: v})
+	p, err := s.shelf.memberParts(ctx, member{desc: v.desc, variant: v})
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, o InspectOptions) (*a
 		}
 	}
 	if o.Manifests && o.Platform == nil {
-		out.Manifests, err = s.manifestSummaries(ctx, e.target, e.members)
+		out.Manifests, err = s.shelf.manifestSummaries(ctx, e.target, e.members)
 	}
 	return out, err
 }
@@ -74,7 +74,7 @@ func describe(v *variant) *api.InspectResponse {
 }
 
 // entry finds an image with all of its names.
-func (s *Service) entry(ctx context.Context, ref string) (*entry, error) {
+func (s *shelf) entry(ctx context.Context, ref string) (*entry, error) {
 	found, err := s.names.find(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (s *Service) entry(ctx context.Context, ref string) (*entry, error) {
 // History lists the steps that made an image, the last first. Sizes are of the unpacked layers. Errors: those of Resolve.
 func (s *Service) History(ctx context.Context, ref string, platform *ocispec.Platform) ([]api.HistoryResponseItem, error) {
 	ctx = s.store.Context(ctx)
-	e, err := s.entry(ctx, ref)
+	e, err := s.shelf.entry(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (s *Service) History(ctx context.Context, ref string, platform *ocispec.Pla
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.memberParts(ctx, member{desc: v.desc, variant: v})
+	p, err := s.shelf.memberParts(ctx, member{desc: v.desc, variant: v})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gantry/internal/filter"
+	"gantry/storage"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/distribution/reference"
@@ -19,6 +20,14 @@ import (
 type ListOptions struct {
 	All, SharedSize, Manifests bool
 	Filters                    filter.Args
+}
+
+// shelf shows images. Contexts must carry the namespace.
+type shelf struct {
+	store   *storage.Service
+	names   *catalog
+	content *reader
+	holds   *holds
 }
 
 // entry is one image with its names and what is known of it.
@@ -70,7 +79,7 @@ func (e *entry) repo() (tags, digests []string) {
 }
 
 // entries returns all images, in no order. A broken one is there without a variant.
-func (s *Service) entries(ctx context.Context) ([]*entry, error) {
+func (s *shelf) entries(ctx context.Context) ([]*entry, error) {
 	all, err := s.names.all(ctx)
 	if err != nil {
 		return nil, err
@@ -93,7 +102,7 @@ func (s *Service) entries(ctx context.Context) ([]*entry, error) {
 }
 
 // fill reads an image's documents. One that cannot be read must not hide the others.
-func (s *Service) fill(ctx context.Context, e *entry) {
+func (s *shelf) fill(ctx context.Context, e *entry) {
 	list, err := s.content.members(ctx, e.target)
 	if err != nil {
 		return
@@ -106,7 +115,10 @@ func (s *Service) fill(ctx context.Context, e *entry) {
 
 // List returns the images that match, newest first. Errors: invalid argument (filter), not found (image of before or since).
 func (s *Service) List(ctx context.Context, o ListOptions) ([]api.Summary, error) {
-	ctx = s.store.Context(ctx)
+	return s.shelf.list(s.store.Context(ctx), o)
+}
+
+func (s *shelf) list(ctx context.Context, o ListOptions) ([]api.Summary, error) {
 	keep, err := s.listFilter(ctx, o.Filters)
 	if err != nil {
 		return nil, err
@@ -137,7 +149,7 @@ func (s *Service) List(ctx context.Context, o ListOptions) ([]api.Summary, error
 	return out, nil
 }
 
-func (s *Service) summary(ctx context.Context, e *entry, manifests bool) (api.Summary, error) {
+func (s *shelf) summary(ctx context.Context, e *entry, manifests bool) (api.Summary, error) {
 	p, err := s.partsOf(ctx, e.target, e.members)
 	if err != nil {
 		return api.Summary{}, err
@@ -163,7 +175,7 @@ func (s *Service) summary(ctx context.Context, e *entry, manifests bool) (api.Su
 }
 
 // sharedSizes returns for each image how much of it another one has too.
-func (s *Service) sharedSizes(ctx context.Context, all []*entry, wanted bool) (map[digest.Digest]int64, error) {
+func (s *shelf) sharedSizes(ctx context.Context, all []*entry, wanted bool) (map[digest.Digest]int64, error) {
 	if !wanted {
 		return nil, nil
 	}
@@ -199,7 +211,7 @@ func (s *Service) sharedSizes(ctx context.Context, all []*entry, wanted bool) (m
 }
 
 // manifestSummaries describes each manifest of an image.
-func (s *Service) manifestSummaries(ctx context.Context, target ocispec.Descriptor, list []member) ([]api.ManifestSummary, error) {
+func (s *shelf) manifestSummaries(ctx context.Context, target ocispec.Descriptor, list []member) ([]api.ManifestSummary, error) {
 	var out []api.ManifestSummary
 	for _, m := range list {
 		p, err := s.memberParts(ctx, m)
@@ -207,7 +219,7 @@ func (s *Service) manifestSummaries(ctx context.Context, target ocispec.Descript
 			return nil, err
 		}
 		sum := api.ManifestSummary{ID: m.desc.Digest.String(), Descriptor: m.desc, Kind: api.ManifestKindUnknown}
-		sum.Available = s.available(p, m)
+		sum.Available = available(p, m)
 		sum.Size.Content, sum.Size.Total = p.content(), p.total()
 		switch m.kind {
 		case kindImage:
@@ -222,7 +234,7 @@ func (s *Service) manifestSummaries(ctx context.Context, target ocispec.Descript
 	return out, nil
 }
 
-func (s *Service) imageData(target ocispec.Descriptor, m member, p *parts) *api.ImageProperties {
+func (s *shelf) imageData(target ocispec.Descriptor, m member, p *parts) *api.ImageProperties {
 	data := &api.ImageProperties{Containers: []string{}}
 	switch {
 	case m.variant != nil:
@@ -240,7 +252,7 @@ func (s *Service) imageData(target ocispec.Descriptor, m member, p *parts) *api.
 }
 
 // available reports whether all blobs of a manifest are here.
-func (s *Service) available(p *parts, m member) bool {
+func available(p *parts, m member) bool {
 	if m.variant == nil {
 		return m.kind != kindImage && len(p.blobs) > 0
 	}

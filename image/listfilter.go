@@ -13,7 +13,7 @@ import (
 )
 
 // listFilter returns what decides whether an image is listed. Errors: invalid argument, not found.
-func (s *Service) listFilter(ctx context.Context, f filter.Args) (func(*entry) bool, error) {
+func (s *shelf) listFilter(ctx context.Context, f filter.Args) (func(*entry) bool, error) {
 	if err := f.Validate("dangling", "label", "label!", "before", "since", "reference", "until"); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func labelTest(f filter.Args) func(*entry) bool {
 }
 
 // ageFilter is the filters before and since, which name images, and until, a time.
-func (s *Service) ageFilter(ctx context.Context, f filter.Args) ([]func(*entry) bool, error) {
+func (s *shelf) ageFilter(ctx context.Context, f filter.Args) ([]func(*entry) bool, error) {
 	var tests []func(*entry) bool
 	for _, key := range []string{"before", "since"} {
 		for _, ref := range f.Get(key) {

@@ -21,6 +21,12 @@ import (
 // Progress receives the messages of a long operation, in order.
 type Progress func(jsonstream.Message)
 
+// loader reads one archive into the vault.
+type loader struct {
+	*vault
+	only []ocispec.Platform // wanted; none for all
+}
+
 // loaded is one image that an archive holds.
 type loaded struct {
 	target ocispec.Descriptor
@@ -31,38 +37,39 @@ type loaded struct {
 // loaded. Errors: invalid argument (not such an archive, or a damaged one), not found (a platform).
 func (s *Service) Load(ctx context.Context, r io.Reader, only []ocispec.Platform, p Progress) error {
 	return s.store.During(ctx, func(ctx context.Context) error {
-		contents, err := archive.Read(ctx, r, s.ingest)
+		l := loader{vault: s.vault, only: only}
+		contents, err := archive.Read(ctx, r, l.ingest)
 		if err != nil {
 			return err
 		}
 		fault.Point("image.load.ingested")
-		list, err := s.imagesIn(ctx, contents)
+		list, err := l.imagesIn(ctx, contents)
 		if err != nil {
 			return err
 		}
-		for _, l := range list {
-			if err := s.loadOne(ctx, l, only); err != nil {
+		for _, i := range list {
+			if err := l.loadOne(ctx, i); err != nil {
 				return err
 			}
-			s.announce(ctx, l, p)
+			s.announce(i, p)
 		}
 		return nil
 	})
 }
 
 // imagesIn finds the images of an archive. An index.json says more than a manifest.json beside it.
-func (s *Service) imagesIn(ctx context.Context, c *archive.Contents) ([]loaded, error) {
+func (l loader) imagesIn(ctx context.Context, c *archive.Contents) ([]loaded, error) {
 	index, manifest := c.Small[archive.IndexFile], c.Small[archive.ManifestFile]
 	switch {
 	case index != nil && (manifest == nil || c.Small[archive.LayoutFile] != nil):
-		return s.imagesOfLayout(ctx, index)
+		return imagesOfLayout(index)
 	case manifest != nil:
-		return s.imagesOfDockerSave(ctx, c, manifest)
+		return l.imagesOfDockerSave(ctx, c, manifest)
 	}
 	return nil, errdefs.ErrInvalidArgument.WithMessage("unrecognized image format: the archive has neither manifest.json nor index.json")
 }
 
-func (s *Service) imagesOfLayout(_ context.Context, data []byte) ([]loaded, error) {
+func imagesOfLayout(data []byte) ([]loaded, error) {
 	index, err := archive.ParseIndex(data)
 	if err != nil {
 		return nil, err
@@ -72,11 +79,11 @@ func (s *Service) imagesOfLayout(_ context.Context, data []byte) ([]loaded, erro
 		if !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
 			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid archive: media type " + d.MediaType + " is not an image")
 		}
-		l := loaded{target: d}
+		i := loaded{target: d}
 		if name, ok := layoutName(d.Annotations); ok {
-			l.names = []string{name}
+			i.names = []string{name}
 		}
-		out = append(out, l)
+		out = append(out, i)
 	}
 	return out, nil
 }
@@ -99,31 +106,31 @@ func layoutName(annotations map[string]string) (string, bool) {
 }
 
 // imagesOfDockerSave makes a manifest for each image of a manifest.json.
-func (s *Service) imagesOfDockerSave(ctx context.Context, c *archive.Contents, data []byte) ([]loaded, error) {
+func (l loader) imagesOfDockerSave(ctx context.Context, c *archive.Contents, data []byte) ([]loaded, error) {
 	entries, err := archive.ParseManifest(data)
 	if err != nil {
 		return nil, err
 	}
 	var out []loaded
 	for _, e := range entries {
-		target, err := s.manifestOf(ctx, c, e)
+		target, err := l.manifestOf(ctx, c, e)
 		if err != nil {
 			return nil, err
 		}
-		l := loaded{target: target}
+		i := loaded{target: target}
 		for _, tag := range e.RepoTags {
 			named, err := reference.ParseNormalizedNamed(tag)
 			if err != nil {
 				return nil, errdefs.ErrInvalidArgument.WithMessage("invalid archive: name " + tag + ": " + err.Error())
 			}
-			l.names = append(l.names, reference.TagNameOnly(named).String())
+			i.names = append(i.names, reference.TagNameOnly(named).String())
 		}
-		out = append(out, l)
+		out = append(out, i)
 	}
 	return out, nil
 }
 
-func (s *Service) manifestOf(ctx context.Context, c *archive.Contents, e archive.Entry) (ocispec.Descriptor, error) {
+func (l loader) manifestOf(ctx context.Context, c *archive.Contents, e archive.Entry) (ocispec.Descriptor, error) {
 	config, err := c.Find(e.Config)
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -131,21 +138,21 @@ func (s *Service) manifestOf(ctx context.Context, c *archive.Contents, e archive
 	config.MediaType = images.MediaTypeDockerSchema2Config
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: images.MediaTypeDockerSchema2Manifest, Config: config}
 	for _, name := range e.Layers {
-		l, err := c.Find(name)
+		layer, err := c.Find(name)
 		if err != nil {
 			return ocispec.Descriptor{}, err
 		}
-		if l.MediaType, err = s.layerType(ctx, l); err != nil {
+		if layer.MediaType, err = l.layerType(ctx, layer); err != nil {
 			return ocispec.Descriptor{}, err
 		}
-		m.Layers = append(m.Layers, l)
+		m.Layers = append(m.Layers, layer)
 	}
-	return s.put(ctx, m.MediaType, m)
+	return l.put(ctx, m.MediaType, m)
 }
 
 // layerType is the media type of a layer that comes without one.
-func (s *Service) layerType(ctx context.Context, l ocispec.Descriptor) (string, error) {
-	blob, err := s.openBlob(ctx, l)
+func (l loader) layerType(ctx context.Context, layer ocispec.Descriptor) (string, error) {
+	blob, err := l.openBlob(ctx, layer)
 	if err != nil {
 		return "", err
 	}
@@ -161,35 +168,35 @@ func (s *Service) layerType(ctx context.Context, l ocispec.Descriptor) (string, 
 }
 
 // loadOne verifies, unpacks and names one image.
-func (s *Service) loadOne(ctx context.Context, l loaded, only []ocispec.Platform) error {
-	l.target.Annotations = nil
-	list, err := s.content.members(ctx, l.target)
+func (l loader) loadOne(ctx context.Context, i loaded) error {
+	i.target.Annotations = nil
+	list, err := l.content.members(ctx, i.target)
 	if err != nil {
 		return err
 	}
-	chosen, err := toUnpack(list, only)
+	chosen, err := toUnpack(list, l.only)
 	if err != nil {
 		return err
 	}
 	for _, v := range chosen {
 		for _, layer := range v.manifest.Layers {
-			if !s.content.has(ctx, layer.Digest) {
+			if !l.content.has(ctx, layer.Digest) {
 				return errdefs.ErrInvalidArgument.WithMessage("invalid archive: layer " + layer.Digest.String() + " is not in it")
 			}
 		}
-		if err := s.unpack(ctx, v); err != nil {
+		if err := l.unpack(ctx, v); err != nil {
 			return err
 		}
 	}
-	names := l.names
+	names := i.names
 	if len(names) == 0 {
-		same, err := s.names.withTarget(ctx, l.target.Digest)
+		same, err := l.names.withTarget(ctx, i.target.Digest)
 		if err != nil || len(same) > 0 {
 			return err // it is here, with or without a name
 		}
-		names = []string{danglingName(l.target.Digest)}
+		names = []string{danglingName(i.target.Digest)}
 	}
-	return s.name(ctx, l.target, names...)
+	return l.name(ctx, i.target, names...)
 }
 
 // toUnpack chooses the variants that containers are likely to run: those asked for, else those
@@ -223,13 +230,13 @@ func toUnpack(list []member, only []ocispec.Platform) ([]*variant, error) {
 	return []*variant{first}, nil
 }
 
-func (s *Service) announce(_ context.Context, l loaded, p Progress) {
-	id := l.target.Digest.String()
-	if len(l.names) == 0 {
+func (s *Service) announce(i loaded, p Progress) {
+	id := i.target.Digest.String()
+	if len(i.names) == 0 {
 		p(jsonstream.Message{Stream: "Loaded image ID: " + id + "\n"})
 		s.journal.image(events.ActionLoad, id, id, nil)
 	}
-	for _, n := range l.names {
+	for _, n := range i.names {
 		p(jsonstream.Message{Stream: "Loaded image: " + familiar(n) + "\n"})
 		s.journal.image(events.ActionLoad, id, familiar(n), nil)
 	}

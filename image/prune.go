@@ -24,7 +24,7 @@ func (s *Service) Prune(ctx context.Context, f filter.Args) (deleted []api.Delet
 		return nil, 0, err
 	}
 	labels := labelTest(f)
-	all, err := s.entries(ctx)
+	all, err := s.shelf.entries(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -60,14 +60,14 @@ func (s *Service) Prune(ctx context.Context, f filter.Args) (deleted []api.Delet
 // DiskUsage is the images' part of system df. Shared blobs and layers count once.
 func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*api.DiskUsage, error) {
 	ctx = s.store.Context(ctx)
-	all, err := s.entries(ctx)
+	all, err := s.shelf.entries(ctx)
 	if err != nil {
 		return nil, err
 	}
 	total, used := newParts(), newParts()
 	out := &api.DiskUsage{TotalCount: int64(len(all))}
 	for _, e := range all {
-		p, err := s.partsOf(ctx, e.target, e.members)
+		p, err := s.shelf.partsOf(ctx, e.target, e.members)
 		if err != nil {
 			return nil, err
 		}

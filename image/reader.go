@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"gantry/image/archive"
@@ -185,6 +186,11 @@ func (r *reader) json(ctx context.Context, d ocispec.Descriptor, into any) error
 func (r *reader) has(ctx context.Context, d digest.Digest) bool {
 	_, err := r.store.Content().Info(ctx, d)
 	return err == nil
+}
+
+// complete reports whether all of the blobs are here.
+func (r *reader) complete(ctx context.Context, list []ocispec.Descriptor) bool {
+	return !slices.ContainsFunc(list, func(d ocispec.Descriptor) bool { return !r.has(ctx, d.Digest) })
 }
 
 func broken(d ocispec.Descriptor, format string, args ...any) error {

@@ -38,7 +38,7 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) ([]ap
 		return nil, err
 	}
 	e := &entry{target: found.target, names: names}
-	s.fill(ctx, e)
+	s.shelf.fill(ctx, e)
 	if found.id || isDangling(found.name) {
 		return s.removeID(ctx, e, o)
 	}

@@ -27,31 +27,38 @@ type saved struct {
 // tag stands for all of its tags. With platforms, only these are written. Errors: those of Resolve, before the first byte.
 func (s *Service) Save(ctx context.Context, w io.Writer, refs []string, only []ocispec.Platform) error {
 	return s.store.During(ctx, func(ctx context.Context) error {
-		list, err := s.toSave(ctx, refs)
+		save := &saver{vault: s.vault, only: only}
+		list, err := save.toSave(ctx, refs)
 		if err != nil {
 			return err
 		}
 		for n := range list {
-			if list[n].target, err = s.narrow(ctx, list[n], only); err != nil {
+			if list[n].target, err = save.narrow(ctx, list[n]); err != nil {
 				return err
 			}
 		}
-		out, err := archive.NewWriter(w)
-		if err != nil {
+		if save.out, err = archive.NewWriter(w); err != nil {
 			return err
 		}
 		for _, i := range list {
-			if err := s.saveOne(ctx, out, i, only); err != nil {
+			if err := save.one(ctx, i); err != nil {
 				return err
 			}
 			s.journal.image(events.ActionSave, i.target.Digest.String(), i.ref, nil)
 		}
-		return out.Close()
+		return save.out.Close()
 	})
 }
 
+// saver writes one archive.
+type saver struct {
+	*vault
+	out  *archive.Writer
+	only []ocispec.Platform // wanted; none for all
+}
+
 // toSave finds the images, each once, with their names in the order asked for.
-func (s *Service) toSave(ctx context.Context, refs []string) ([]saved, error) {
+func (s *saver) toSave(ctx context.Context, refs []string) ([]saved, error) {
 	var out []saved
 	add := func(ref string, target ocispec.Descriptor, name string) {
 		n := slices.IndexFunc(out, func(o saved) bool { return o.target.Digest == target.Digest })
@@ -84,7 +91,7 @@ func (s *Service) toSave(ctx context.Context, refs []string) ([]saved, error) {
 }
 
 // allTags lists the images of a repository that is given without a tag; none for any other reference.
-func (s *Service) allTags(ctx context.Context, ref string) ([]images.Image, error) {
+func (s *saver) allTags(ctx context.Context, ref string) ([]images.Image, error) {
 	repo, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || !reference.IsNameOnly(repo) {
 		return nil, nil //nolint:nilerr // whatever it is, find will say so
@@ -101,27 +108,27 @@ func (s *Service) allTags(ctx context.Context, ref string) ([]images.Image, erro
 }
 
 // narrow replaces an index by its manifest if only one platform is wanted, and checks that all wanted ones are here.
-func (s *Service) narrow(ctx context.Context, i saved, only []ocispec.Platform) (ocispec.Descriptor, error) {
+func (s *saver) narrow(ctx context.Context, i saved) (ocispec.Descriptor, error) {
 	var last ocispec.Descriptor
-	for _, p := range only {
+	for _, p := range s.only {
 		v, err := s.content.variant(ctx, i.target, &p, i.ref)
 		if err != nil {
 			return last, err
 		}
 		last = v.desc
 	}
-	if len(only) == 1 && images.IsIndexType(i.target.MediaType) {
+	if len(s.only) == 1 && images.IsIndexType(i.target.MediaType) {
 		return last, nil
 	}
 	return i.target, nil
 }
 
-func (s *Service) saveOne(ctx context.Context, out *archive.Writer, i saved, only []ocispec.Platform) error {
-	if err := s.saveTree(ctx, out, i.target, only, 0); err != nil {
+func (s *saver) one(ctx context.Context, i saved) error {
+	if err := s.tree(ctx, i.target, 0); err != nil {
 		return err
 	}
 	if len(i.names) == 0 {
-		out.Index(i.target)
+		s.out.Index(i.target)
 	}
 	var tags []string
 	for _, n := range i.names {
@@ -139,16 +146,16 @@ func (s *Service) saveOne(ctx context.Context, out *archive.Writer, i saved, onl
 			d.Annotations[ocispec.AnnotationRefName] = tagged.Tag()
 			tags = append(tags, reference.FamiliarString(named))
 		}
-		out.Index(d)
+		s.out.Index(d)
 	}
-	return s.saveEntry(ctx, out, i, only, tags)
+	return s.entry(ctx, i, tags)
 }
 
-// saveEntry lists an image in manifest.json, which knows one platform: that of this host, or the one asked for.
-func (s *Service) saveEntry(ctx context.Context, out *archive.Writer, i saved, only []ocispec.Platform, tags []string) error {
+// entry lists an image in manifest.json, which knows one platform: that of this host, or the one asked for.
+func (s *saver) entry(ctx context.Context, i saved, tags []string) error {
 	var platform *ocispec.Platform
-	if len(only) > 0 {
-		platform = &only[0]
+	if len(s.only) > 0 {
+		platform = &s.only[0]
 	}
 	v, err := s.content.variant(ctx, i.target, platform, i.ref)
 	if errdefs.IsNotFound(err) {
@@ -161,37 +168,37 @@ func (s *Service) saveEntry(ctx context.Context, out *archive.Writer, i saved, o
 	for _, l := range v.manifest.Layers {
 		e.Layers = append(e.Layers, archive.BlobPath(l.Digest))
 	}
-	out.Entry(e)
+	s.out.Entry(e)
 	return nil
 }
 
-// saveTree writes a document and all below it that is here. An index may list
+// tree writes a document and all below it that is here. An index may list
 // more than the archive holds, as it does in the store.
-func (s *Service) saveTree(ctx context.Context, out *archive.Writer, d ocispec.Descriptor, only []ocispec.Platform, depth int) error {
+func (s *saver) tree(ctx context.Context, d ocispec.Descriptor, depth int) error {
 	var below []ocispec.Descriptor
 	switch {
 	case images.IsIndexType(d.MediaType) && depth < maxNesting:
 		children, err := s.content.index(ctx, d)
 		if err != nil {
-			return s.absent(depth, err)
+			return absent(depth, err)
 		}
-		below = slices.DeleteFunc(slices.Clone(children), func(c ocispec.Descriptor) bool { return !wanted(c, only) })
+		below = slices.DeleteFunc(slices.Clone(children), func(c ocispec.Descriptor) bool { return !wanted(c, s.only) })
 	case images.IsManifestType(d.MediaType):
 		var m ocispec.Manifest
 		if err := s.content.json(ctx, d, &m); err != nil {
-			return s.absent(depth, err)
+			return absent(depth, err)
 		}
 		below = append([]ocispec.Descriptor{m.Config}, m.Layers...)
-		if depth > 0 && !s.complete(ctx, below) {
+		if depth > 0 && !s.content.complete(ctx, below) {
 			return nil
 		}
 	}
 	for _, c := range below {
-		if err := s.saveTree(ctx, out, c, only, depth+1); err != nil {
+		if err := s.tree(ctx, c, depth+1); err != nil {
 			return err
 		}
 	}
-	err := out.Blob(ctx, d, s.openBlob)
+	err := s.out.Blob(ctx, d, s.openBlob)
 	if errdefs.IsNotFound(err) {
 		return errdefs.ErrNotFound.WithMessage("content of the image is not here: " + d.Digest.String())
 	}
@@ -199,15 +206,11 @@ func (s *Service) saveTree(ctx context.Context, out *archive.Writer, d ocispec.D
 }
 
 // absent lets a child of an index be missing, but not what the user asked for.
-func (s *Service) absent(depth int, err error) error {
+func absent(depth int, err error) error {
 	if depth > 0 && errdefs.IsNotFound(err) {
 		return nil
 	}
 	return err
-}
-
-func (s *Service) complete(ctx context.Context, list []ocispec.Descriptor) bool {
-	return !slices.ContainsFunc(list, func(d ocispec.Descriptor) bool { return !s.content.has(ctx, d.Digest) })
 }
 
 // wanted reports whether a child of an index is to be saved.

@@ -43,7 +43,7 @@ func (p *parts) add(other *parts) {
 }
 
 // partsOf returns what of an image is here.
-func (s *Service) partsOf(ctx context.Context, target ocispec.Descriptor, list []member) (*parts, error) {
+func (s *shelf) partsOf(ctx context.Context, target ocispec.Descriptor, list []member) (*parts, error) {
 	all := newParts()
 	if err := s.addBlob(ctx, all, target.Digest); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (s *Service) partsOf(ctx context.Context, target ocispec.Descriptor, list [
 }
 
 // memberParts returns what of one manifest is here. That of a complete image is remembered: it does not change.
-func (s *Service) memberParts(ctx context.Context, m member) (*parts, error) {
+func (s *shelf) memberParts(ctx context.Context, m member) (*parts, error) {
 	if p := s.content.rememberedParts(m.desc.Digest); p != nil {
 		return p, nil
 	}
@@ -91,7 +91,7 @@ func (s *Service) memberParts(ctx context.Context, m member) (*parts, error) {
 	return p, nil
 }
 
-func (s *Service) addBlob(ctx context.Context, p *parts, d digest.Digest) error {
+func (s *shelf) addBlob(ctx context.Context, p *parts, d digest.Digest) error {
 	info, err := s.store.Content().Info(ctx, d)
 	if err == nil {
 		p.blobs[d] = info.Size

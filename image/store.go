@@ -21,15 +21,22 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// vault stores images: blobs, the snapshots of their layers, and at last their names.
+type vault struct {
+	store   *storage.Service
+	names   *catalog
+	content *reader
+}
+
 // ingest stores a stream as a blob, for the operation of ctx. Errors: invalid argument, where it is not what expected says.
-func (s *Service) ingest(ctx context.Context, r io.Reader, size int64, expected digest.Digest) (ocispec.Descriptor, error) {
+func (v *vault) ingest(ctx context.Context, r io.Reader, size int64, expected digest.Digest) (ocispec.Descriptor, error) {
 	opts := []content.WriterOpt{content.WithRef("ingest-" + uuid.NewString())}
 	if expected != "" {
 		opts = append(opts, content.WithDescriptor(ocispec.Descriptor{Digest: expected}))
 	}
-	w, err := s.store.Content().Writer(ctx, opts...)
+	w, err := v.store.Content().Writer(ctx, opts...)
 	if errdefs.IsAlreadyExists(err) {
-		return s.known(ctx, r, expected)
+		return v.known(ctx, r, expected)
 	}
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -58,43 +65,43 @@ func (s *Service) ingest(ctx context.Context, r io.Reader, size int64, expected 
 }
 
 // known skips a stream whose blob is here already.
-func (s *Service) known(ctx context.Context, r io.Reader, d digest.Digest) (ocispec.Descriptor, error) {
+func (v *vault) known(ctx context.Context, r io.Reader, d digest.Digest) (ocispec.Descriptor, error) {
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	info, err := s.store.Content().Info(ctx, d)
+	info, err := v.store.Content().Info(ctx, d)
 	return ocispec.Descriptor{Digest: d, Size: info.Size}, err
 }
 
 // put stores a document and returns its descriptor.
-func (s *Service) put(ctx context.Context, mediaType string, document any) (ocispec.Descriptor, error) {
+func (v *vault) put(ctx context.Context, mediaType string, document any) (ocispec.Descriptor, error) {
 	data, err := json.Marshal(document)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
-	return d, content.WriteBlob(ctx, s.store.Content(), "put-"+uuid.NewString(), bytes.NewReader(data), d)
+	return d, content.WriteBlob(ctx, v.store.Content(), "put-"+uuid.NewString(), bytes.NewReader(data), d)
 }
 
 // unpack makes the snapshots of an image's layers.
-func (s *Service) unpack(ctx context.Context, v *variant) error {
-	if has, err := s.store.HasChain(ctx, v.chain); err != nil || has {
-		return errors.Join(err, s.store.MakeReady(ctx, v.chain))
+func (v *vault) unpack(ctx context.Context, i *variant) error {
+	if has, err := v.store.HasChain(ctx, i.chain); err != nil || has {
+		return errors.Join(err, v.store.MakeReady(ctx, i.chain))
 	}
 	var chain storage.ChainID
-	for n, l := range v.manifest.Layers {
-		next, err := s.unpackLayer(ctx, chain, storage.DiffID(v.config.RootFS.DiffIDs[n]), l)
+	for n, l := range i.manifest.Layers {
+		next, err := v.unpackLayer(ctx, chain, storage.DiffID(i.config.RootFS.DiffIDs[n]), l)
 		if err != nil {
 			return err
 		}
 		chain = next
 	}
 	fault.Point("image.unpack.done")
-	return s.store.MakeReady(ctx, chain)
+	return v.store.MakeReady(ctx, chain)
 }
 
-func (s *Service) unpackLayer(ctx context.Context, parent storage.ChainID, id storage.DiffID, l ocispec.Descriptor) (_ storage.ChainID, err error) {
-	blob, err := s.openBlob(ctx, l)
+func (v *vault) unpackLayer(ctx context.Context, parent storage.ChainID, id storage.DiffID, l ocispec.Descriptor) (_ storage.ChainID, err error) {
+	blob, err := v.openBlob(ctx, l)
 	if err != nil {
 		return "", err
 	}
@@ -104,12 +111,12 @@ func (s *Service) unpackLayer(ctx context.Context, parent storage.ChainID, id st
 		return "", fmt.Errorf("layer %s: %w", l.Digest, err)
 	}
 	defer func() { err = errors.Join(err, tar.Close()) }()
-	return s.store.Unpack(ctx, parent, id, tar)
+	return v.store.Unpack(ctx, parent, id, tar)
 }
 
 // openBlob reads a blob from its beginning.
-func (s *Service) openBlob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	ra, err := s.store.Content().ReaderAt(ctx, ocispec.Descriptor{Digest: d.Digest})
+func (v *vault) openBlob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	ra, err := v.store.Content().ReaderAt(ctx, ocispec.Descriptor{Digest: d.Digest})
 	if err != nil {
 		return nil, err
 	}
@@ -121,17 +128,17 @@ func (s *Service) openBlob(ctx context.Context, d ocispec.Descriptor) (io.ReadCl
 
 // name makes names point to a target, in one transaction with the labels
 // that keep everything below it. From then on the image is stored.
-func (s *Service) name(ctx context.Context, target ocispec.Descriptor, names ...string) error {
-	list, err := s.content.members(ctx, target)
+func (v *vault) name(ctx context.Context, target ocispec.Descriptor, names ...string) error {
+	list, err := v.content.members(ctx, target)
 	if err != nil {
 		return err
 	}
-	err = s.store.Transact(ctx, func(ctx context.Context) error {
-		if err := s.labelTree(ctx, target, list); err != nil {
+	err = v.store.Transact(ctx, func(ctx context.Context) error {
+		if err := v.labelTree(ctx, target, list); err != nil {
 			return err
 		}
 		for _, n := range names {
-			if _, err := s.names.put(ctx, n, target, nil); err != nil {
+			if _, err := v.names.put(ctx, n, target, nil); err != nil {
 				return err
 			}
 		}
@@ -142,25 +149,25 @@ func (s *Service) name(ctx context.Context, target ocispec.Descriptor, names ...
 }
 
 // labelTree sets the labels by which the collector finds what a target refers to. What is not here is left out.
-func (s *Service) labelTree(ctx context.Context, target ocispec.Descriptor, list []member) error {
+func (v *vault) labelTree(ctx context.Context, target ocispec.Descriptor, list []member) error {
 	if images.IsIndexType(target.MediaType) {
-		if err := s.labelIndex(ctx, target, 0); err != nil {
+		if err := v.labelIndex(ctx, target, 0); err != nil {
 			return err
 		}
 	}
 	for _, m := range list {
-		if !images.IsManifestType(m.desc.MediaType) || !s.content.has(ctx, m.desc.Digest) {
+		if !images.IsManifestType(m.desc.MediaType) || !v.content.has(ctx, m.desc.Digest) {
 			continue
 		}
-		if err := s.labelManifest(ctx, m); err != nil {
+		if err := v.labelManifest(ctx, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) labelIndex(ctx context.Context, d ocispec.Descriptor, depth int) error {
-	children, err := s.content.index(ctx, d)
+func (v *vault) labelIndex(ctx context.Context, d ocispec.Descriptor, depth int) error {
+	children, err := v.content.index(ctx, d)
 	if errdefs.IsNotFound(err) && depth > 0 {
 		return nil
 	}
@@ -171,43 +178,43 @@ func (s *Service) labelIndex(ctx context.Context, d ocispec.Descriptor, depth in
 	for n, c := range children {
 		labels[fmt.Sprintf("containerd.io/gc.ref.content.m.%d", n)] = c.Digest.String()
 		if images.IsIndexType(c.MediaType) && depth < maxNesting {
-			if err := s.labelIndex(ctx, c, depth+1); err != nil {
+			if err := v.labelIndex(ctx, c, depth+1); err != nil {
 				return err
 			}
 		}
 	}
-	return s.label(ctx, d.Digest, labels)
+	return v.label(ctx, d.Digest, labels)
 }
 
-func (s *Service) labelManifest(ctx context.Context, m member) error {
+func (v *vault) labelManifest(ctx context.Context, m member) error {
 	var doc ocispec.Manifest
 	if m.variant != nil {
 		doc = m.variant.manifest
-	} else if err := s.content.json(ctx, m.desc, &doc); err != nil {
+	} else if err := v.content.json(ctx, m.desc, &doc); err != nil {
 		return err
 	}
 	labels := map[string]string{"containerd.io/gc.ref.content.config": doc.Config.Digest.String()}
 	for n, l := range doc.Layers {
 		labels[fmt.Sprintf("containerd.io/gc.ref.content.l.%d", n)] = l.Digest.String()
 	}
-	if err := s.label(ctx, m.desc.Digest, labels); err != nil || m.variant == nil {
+	if err := v.label(ctx, m.desc.Digest, labels); err != nil || m.variant == nil {
 		return err
 	}
-	return s.labelConfig(ctx, m.variant)
+	return v.labelConfig(ctx, m.variant)
 }
 
 // labelConfig keeps the image's unpacked layers as long as its config.
-func (s *Service) labelConfig(ctx context.Context, v *variant) error {
-	if v.chain == "" {
+func (v *vault) labelConfig(ctx context.Context, i *variant) error {
+	if i.chain == "" {
 		return nil
 	}
-	key, value := s.store.ChainLabel(v.chain)
-	return s.label(ctx, v.manifest.Config.Digest, map[string]string{key: value})
+	key, value := v.store.ChainLabel(i.chain)
+	return v.label(ctx, i.manifest.Config.Digest, map[string]string{key: value})
 }
 
 // label adds labels to a blob, and writes nothing where it has them.
-func (s *Service) label(ctx context.Context, d digest.Digest, labels map[string]string) error {
-	info, err := s.store.Content().Info(ctx, d)
+func (v *vault) label(ctx context.Context, d digest.Digest, labels map[string]string) error {
+	info, err := v.store.Content().Info(ctx, d)
 	if err != nil || len(labels) == 0 {
 		return err
 	}
@@ -219,6 +226,6 @@ func (s *Service) label(ctx context.Context, d digest.Digest, labels map[string]
 	if maps.Equal(merged, info.Labels) {
 		return nil
 	}
-	_, err = s.store.Content().Update(ctx, content.Info{Digest: d, Labels: merged}, "labels")
+	_, err = v.store.Content().Update(ctx, content.Info{Digest: d, Labels: merged}, "labels")
 	return err
 }

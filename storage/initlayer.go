@@ -43,7 +43,7 @@ var mountPoints = [...]mountPoint{
 
 // initLayer returns the name of the snapshot that rw layers on chain stand on, and makes it if it is
 // not there. It lives as long as the chain: a back reference says so to the collector.
-func (s *Service) initLayer(ctx context.Context, chain ChainID) (string, error) {
+func (s *chains) initLayer(ctx context.Context, chain ChainID) (string, error) {
 	name := string(chain) + "-init"
 	if _, err := s.snapshots.Stat(ctx, name); err == nil || !errdefs.IsNotFound(err) {
 		return name, err
@@ -60,7 +60,7 @@ func (s *Service) initLayer(ctx context.Context, chain ChainID) (string, error) 
 	return name, err
 }
 
-func (s *Service) makeInitLayer(ctx context.Context, chain ChainID, name string) (err error) {
+func (s *chains) makeInitLayer(ctx context.Context, chain ChainID, name string) (err error) {
 	key := "init-" + uuid.NewString()
 	m, err := s.snapshots.Prepare(ctx, key, string(chain))
 	if err != nil {

@@ -8,15 +8,44 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	bolt "go.etcd.io/bbolt"
 )
 
 // lockTimeout is how long Open waits for another process to close the database.
 const lockTimeout = 3 * time.Second
+
+// stores are containerd's stores over one metadata database, and the snapshotter that the database names snapshots of.
+type stores struct {
+	driver    Driver
+	name      string // of the driver
+	bolt      *bolt.DB
+	db        *metadata.DB
+	content   content.Store
+	images    images.Store
+	leases    leases.Manager
+	snapshots snapshots.Snapshotter // of the driver, by the names of the metadata
+}
+
+// Content, Images and Leases are containerd's stores; ctx must carry Namespace: see Context.
+func (s *stores) Content() content.Store { return s.content }
+
+// Images is the store of names.
+func (s *stores) Images() images.Store { return s.images }
+
+// Leases is the store of leases.
+func (s *stores) Leases() leases.Manager { return s.leases }
+
+// Context returns ctx with the namespace that the stores need.
+func (s *stores) Context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
 
 func openBolt(path string) (*bolt.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
@@ -34,7 +63,7 @@ func openBolt(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-func (s *Service) openMetadata(ctx context.Context, contentRoot string) error {
+func (s *stores) openMetadata(ctx context.Context, contentRoot string) error {
 	blobs, err := local.NewStore(contentRoot)
 	if err != nil {
 		return err
@@ -53,18 +82,13 @@ func (s *Service) openMetadata(ctx context.Context, contentRoot string) error {
 }
 
 // update runs fn in one transaction of the metadata: the stores use the one that ctx carries. A commit costs two fsyncs.
-func (s *Service) update(ctx context.Context, fn func(context.Context) error) error {
+func (s *stores) update(ctx context.Context, fn func(context.Context) error) error {
 	return s.db.Update(func(tx *bolt.Tx) error { return fn(boltutil.WithTransaction(ctx, tx)) })
-}
-
-// view runs fn in one read transaction of the metadata.
-func (s *Service) view(ctx context.Context, fn func(context.Context) error) error {
-	return s.db.View(func(tx *bolt.Tx) error { return fn(boltutil.WithTransaction(ctx, tx)) })
 }
 
 // dropUnnamedBlobs deletes blobs that the metadata of no namespace names: a
 // crash came between the blob and its row. Nothing else uses the store yet.
-func (s *Service) dropUnnamedBlobs(ctx context.Context, blobs content.Store, dir string) error {
+func (s *stores) dropUnnamedBlobs(ctx context.Context, blobs content.Store, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if os.IsNotExist(err) || len(entries) == 0 {
 		return nil

@@ -34,16 +34,16 @@ func (s *Service) Root(ctx context.Context, id string) (*os.File, error) {
 }
 
 // View returns mounts that show a chain read-only, until release is called. Errors: not found.
-func (s *Service) View(ctx context.Context, chain ChainID) (m []mount.Mount, release func(context.Context) error, err error) {
+func (s *chains) View(ctx context.Context, chain ChainID) (m []mount.Mount, release func(context.Context) error, err error) {
 	return s.viewSnapshot(ctx, string(chain))
 }
 
 // ViewRoot is View as a detached mount.
-func (s *Service) ViewRoot(ctx context.Context, chain ChainID) (*os.File, func(context.Context) error, error) {
+func (s *chains) ViewRoot(ctx context.Context, chain ChainID) (*os.File, func(context.Context) error, error) {
 	return s.viewRoot(ctx, string(chain))
 }
 
-func (s *Service) viewRoot(ctx context.Context, name string) (*os.File, func(context.Context) error, error) {
+func (s *chains) viewRoot(ctx context.Context, name string) (*os.File, func(context.Context) error, error) {
 	m, release, err := s.viewSnapshot(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -56,7 +56,7 @@ func (s *Service) viewRoot(ctx context.Context, name string) (*os.File, func(con
 }
 
 // viewSnapshot shows a committed snapshot by a view snapshot of its own, under the lease of an operation.
-func (s *Service) viewSnapshot(ctx context.Context, name string) ([]mount.Mount, func(context.Context) error, error) {
+func (s *chains) viewSnapshot(ctx context.Context, name string) ([]mount.Mount, func(context.Context) error, error) {
 	opCtx, done, err := s.Begin(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -19,7 +19,7 @@ const operationLimit = 24 * time.Hour
 // Begin opens an operation: what is written to the stores with the returned
 // context is not collected until done is called. By then it must be named by
 // an image, or it goes. A daemon that dies ends its operations.
-func (s *Service) Begin(ctx context.Context) (_ context.Context, done func(context.Context) error, err error) {
+func (s *stores) Begin(ctx context.Context) (_ context.Context, done func(context.Context) error, err error) {
 	ctx = s.Context(ctx)
 	l, err := s.leases.Create(ctx, leases.WithID("operation-"+uuid.NewString()),
 		leases.WithLabel(operationLabel, "true"), leases.WithExpiration(operationLimit))
@@ -37,7 +37,7 @@ func (s *Service) Begin(ctx context.Context) (_ context.Context, done func(conte
 }
 
 // During runs fn as an operation.
-func (s *Service) During(ctx context.Context, fn func(context.Context) error) error {
+func (s *stores) During(ctx context.Context, fn func(context.Context) error) error {
 	opCtx, done, err := s.Begin(ctx)
 	if err != nil {
 		return err
@@ -47,6 +47,6 @@ func (s *Service) During(ctx context.Context, fn func(context.Context) error) er
 
 // Transact runs fn in one transaction of the metadata: all changes that fn makes with its context to
 // the stores become durable together, or none. fn must not read or write blobs, nor wait for anything.
-func (s *Service) Transact(ctx context.Context, fn func(context.Context) error) error {
+func (s *stores) Transact(ctx context.Context, fn func(context.Context) error) error {
 	return s.update(s.Context(ctx), fn)
 }

@@ -43,7 +43,7 @@ func descend(b *bolt.Bucket, names ...string) *bolt.Bucket {
 }
 
 // namedBlobs returns the digests that any namespace names.
-func (s *Service) namedBlobs() (map[Digest]bool, error) {
+func (s *stores) namedBlobs() (map[Digest]bool, error) {
 	out := map[Digest]bool{}
 	err := s.bolt.View(func(tx *bolt.Tx) error {
 		return eachNamespace(tx, func(ns *bolt.Bucket) error {
@@ -61,7 +61,7 @@ func (s *Service) namedBlobs() (map[Digest]bool, error) {
 }
 
 // namedSnapshots returns the keys in the driver that any namespace names.
-func (s *Service) namedSnapshots() (map[string]bool, error) {
+func (s *stores) namedSnapshots() (map[string]bool, error) {
 	out := map[string]bool{}
 	err := s.bolt.View(func(tx *bolt.Tx) error {
 		return eachNamespace(tx, func(ns *bolt.Bucket) error {
@@ -79,7 +79,7 @@ func (s *Service) namedSnapshots() (map[string]bool, error) {
 }
 
 // driverKey returns the key in the driver of a snapshot of our namespace; "" if there is none.
-func (s *Service) driverKey(tx *bolt.Tx, key string) string {
+func (s *stores) driverKey(tx *bolt.Tx, key string) string {
 	row := descend(tx.Bucket([]byte("v1")), Namespace, "snapshots", s.name, key)
 	if row == nil {
 		return ""

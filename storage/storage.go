@@ -21,14 +21,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/metadata"
-	"github.com/containerd/containerd/v2/core/snapshots"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/go-digest"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Namespace is the containerd namespace of everything that Docker stores.
@@ -52,20 +45,14 @@ type Config struct {
 }
 
 // Service is the storage of a daemon. Safe for concurrent use.
+//
+// Its chains and stores are parts of it: what they offer, it offers.
 type Service struct {
-	driver    Driver
-	name      string // of the driver
-	bolt      *bolt.DB
-	db        *metadata.DB
-	content   content.Store
-	images    images.Store
-	leases    leases.Manager
-	snapshots snapshots.Snapshotter // of the driver, by the names of the metadata
+	*chains
 
 	// collecting is held for writing while the driver's snapshots are compared with the
 	// metadata, and for reading by transactions that make a snapshot in the driver before they commit.
 	collecting sync.RWMutex
-	initLayers sync.Mutex // held while an init layer is made
 	reaper     *reaper
 	closeOnce  sync.Once
 	closeErr   error
@@ -96,8 +83,9 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{driver: driver, name: name, bolt: boltDB}
-	if err := s.openMetadata(ctx, filepath.Join(root, "io.containerd.content.v1.content")); err != nil {
+	db := &stores{driver: driver, name: name, bolt: boltDB}
+	s := &Service{chains: &chains{stores: db}}
+	if err := db.openMetadata(ctx, filepath.Join(root, "io.containerd.content.v1.content")); err != nil {
 		return nil, errors.Join(err, driver.Close())
 	}
 	orphans, err := s.recover(s.Context(ctx))
@@ -114,20 +102,6 @@ func (s *Service) Close(ctx context.Context) error {
 		s.closeErr = errors.Join(s.reaper.stop(ctx), s.driver.Close(), s.bolt.Close())
 	})
 	return s.closeErr
-}
-
-// Content, Images and Leases are containerd's stores; ctx must carry Namespace: see Context.
-func (s *Service) Content() content.Store { return s.content }
-
-// Images is the store of names.
-func (s *Service) Images() images.Store { return s.images }
-
-// Leases is the store of leases.
-func (s *Service) Leases() leases.Manager { return s.leases }
-
-// Context returns ctx with the namespace that the stores need.
-func (s *Service) Context(ctx context.Context) context.Context {
-	return namespaces.WithNamespace(ctx, Namespace)
 }
 
 // Driver is the name of the storage driver and its status lines for /info.

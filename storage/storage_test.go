@@ -428,9 +428,11 @@ func BenchmarkCreateRemoveRW(b *testing.B) {
 	s := open(b, b.TempDir(), "overlayfs")
 	chain := unpack(b, s, imagetar.Rootfs{"a": {Data: "1"}})
 	must(b, s.MakeReady(b.Context(), chain))
+	made := 0
 	b.Run("create", func(b *testing.B) {
-		for i := range b.N {
-			createRW(b, s, fmt.Sprintf("%d-%d", b.N, i), chain)
+		for range b.N {
+			made++
+			createRW(b, s, fmt.Sprint("c", made), chain)
 		}
 	})
 	b.Run("createremove", func(b *testing.B) {
@@ -447,5 +449,27 @@ func BenchmarkCreateRemoveRW(b *testing.B) {
 			f.Close()
 		}
 		must(b, s.RemoveRW(b.Context(), "root"))
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	b.Run("empty", func(b *testing.B) {
+		for range b.N {
+			s, err := Open(b.Context(), Config{Root: b.TempDir(), Driver: "overlayfs"})
+			must(b, err)
+			b.StopTimer()
+			must(b, s.Close(b.Context()))
+			b.StartTimer()
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		root := b.TempDir()
+		for range b.N {
+			s, err := Open(b.Context(), Config{Root: root, Driver: "overlayfs"})
+			must(b, err)
+			b.StopTimer()
+			must(b, s.Close(b.Context()))
+			b.StartTimer()
+		}
 	})
 }

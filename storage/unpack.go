@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"gantry/internal/fault"
 
@@ -32,8 +33,14 @@ func Extend(chain ChainID, layer DiffID) ChainID {
 	return ChainID(identity.ChainID([]digest.Digest{digest.Digest(chain), digest.Digest(layer)}))
 }
 
+// chains are the unpacked stacks of layers.
+type chains struct {
+	*stores
+	initLayers sync.Mutex // held while an init layer is made
+}
+
 // HasChain reports whether a chain is unpacked, and keeps it for the operation of ctx.
-func (s *Service) HasChain(ctx context.Context, chain ChainID) (bool, error) {
+func (s *chains) HasChain(ctx context.Context, chain ChainID) (bool, error) {
 	if chain == "" {
 		return true, nil
 	}
@@ -56,7 +63,7 @@ func (s *Service) HasChain(ctx context.Context, chain ChainID) (bool, error) {
 // chain, for the operation of ctx (see Begin). The tar is read to its end. A chain that is
 // unpacked already is not unpacked again, and tar is not read. Errors: not found (parent), data loss (the tar is
 // not the layer), and those of reading tar.
-func (s *Service) Unpack(ctx context.Context, parent ChainID, layer DiffID, tar io.Reader) (_ ChainID, err error) {
+func (s *chains) Unpack(ctx context.Context, parent ChainID, layer DiffID, tar io.Reader) (_ ChainID, err error) {
 	chain := Extend(parent, layer)
 	if has, err := s.HasChain(ctx, chain); err != nil || has {
 		return chain, err
@@ -97,12 +104,12 @@ func (s *Service) Unpack(ctx context.Context, parent ChainID, layer DiffID, tar 
 }
 
 // MakeReady makes what the first container on a chain would have to wait for.
-func (s *Service) MakeReady(ctx context.Context, chain ChainID) error {
+func (s *chains) MakeReady(ctx context.Context, chain ChainID) error {
 	_, err := s.initLayer(s.Context(ctx), chain)
 	return err
 }
 
 // ChainLabel is the label of an image's config in the content store that keeps its chain.
-func (s *Service) ChainLabel(chain ChainID) (key, value string) {
+func (s *chains) ChainLabel(chain ChainID) (key, value string) {
 	return "containerd.io/gc.ref.snapshot." + s.name, string(chain)
 }

@@ -36,7 +36,7 @@ func (s *Service) Usage(ctx context.Context, id string) (bytes, inodes int64, er
 }
 
 // ChainUsage returns the bytes of a chain with all its parents. Errors: not found.
-func (s *Service) ChainUsage(ctx context.Context, chain ChainID) (int64, error) {
+func (s *chains) ChainUsage(ctx context.Context, chain ChainID) (int64, error) {
 	ctx = s.Context(ctx)
 	var total int64
 	for name := string(chain); name != ""; {
@@ -58,7 +58,7 @@ func (s *Service) ChainUsage(ctx context.Context, chain ChainID) (int64, error) 
 }
 
 // LayerUsage returns the bytes that the top layer of a chain adds to its parent. Errors: not found.
-func (s *Service) LayerUsage(ctx context.Context, chain ChainID) (int64, error) {
+func (s *chains) LayerUsage(ctx context.Context, chain ChainID) (int64, error) {
 	ctx = s.Context(ctx)
 	u, err := s.snapshots.Usage(ctx, string(chain))
 	if err != nil || !s.driver.Copies() {
@@ -73,7 +73,7 @@ func (s *Service) LayerUsage(ctx context.Context, chain ChainID) (int64, error) 
 }
 
 // Size returns the bytes of all blobs and all unpacked layers: what images and containers' parents take on disk.
-func (s *Service) Size(ctx context.Context) (int64, error) {
+func (s *chains) Size(ctx context.Context) (int64, error) {
 	ctx = s.Context(ctx)
 	var total int64
 	err := s.content.Walk(ctx, func(i content.Info) error {

@@ -99,10 +99,16 @@ func probe(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "1/both/old"), nil, 0o644); err != nil {
 		return err
 	}
-	root, err := detach.Overlay(detach.Layers{
+	layers := detach.Layers{
 		Lower: []string{filepath.Join(dir, "2"), filepath.Join(dir, "1")},
-		Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Options: mountOptions(),
-	})
+		Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Options: append(mountOptions(), "volatile"),
+	}
+	// Without "volatile" (Linux 5.10), unmounting writes out the whole file system below.
+	root, err := detach.Overlay(layers)
+	if err != nil {
+		layers.Options = mountOptions()
+		root, err = detach.Overlay(layers)
+	}
 	if err != nil {
 		return err
 	}
