@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -376,5 +377,36 @@ func BenchmarkStream(b *testing.B) {
 			b.ResetTimer()
 			io.Copy(io.Discard, struct{ io.Reader }{r})
 		})
+	}
+}
+
+func TestStreamsLeaveNoDescriptors(t *testing.T) {
+	count := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	cycle := func() {
+		a, process := socketPair(t)
+		s := open(t, Config{}, streaming(&processEnd{UnixConn: a}, true, nil))
+		c := dialUnix(t, listen(t, s))
+		r := upgrade(t, c, "1.56", "")
+		process.Write([]byte("out"))
+		process.Close()
+		io.ReadAll(r)
+		c.Close()
+		s.Close(context.Background())
+	}
+	cycle()
+	before := count()
+	for range 50 {
+		cycle()
+	}
+	runtime.GC()
+	runtime.GC() // pipes for splicing are pooled
+	if after := count(); after > before+10 {
+		t.Errorf("%d descriptors, %d after 50 streams", before, after)
 	}
 }
