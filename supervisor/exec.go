@@ -92,7 +92,8 @@ func (s *Supervisor) followExec(t *task, e *execProcess, ended <-chan process.St
 	exit := protocol.Exit{
 		ID: t.id(), ExecID: e.id, Run: t.run(), Code: st.Code, Unknown: st.Unknown, At: time.Now().UTC(),
 	}
-	if e.wires.flowing() {
+	flushed := e.wires.flowing()
+	if flushed {
 		s.flush(e.wires)
 	}
 	t.mu.Lock()
@@ -102,7 +103,7 @@ func (s *Supervisor) followExec(t *task, e *execProcess, ended <-chan process.St
 	s.saveExec(t, e)
 	s.reaper.Dealt()
 	<-s.tellExit(exit, e.told)
-	if !e.wires.flowing() {
+	if !flushed {
 		e.wires.awaitRelease(unattachedTime, t.forgotten)
 		s.flush(e.wires)
 	}

@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"gantry/logdriver"
 	"gantry/supervisor/cgroup"
@@ -30,6 +31,7 @@ import (
 	"gantry/supervisor/stdio"
 	"gantry/task/protocol"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -154,16 +156,28 @@ func (s *Supervisor) leaveRoot() error {
 	return os.Remove(filepath.Join(s.cfg.Root, protocol.SocketName))
 }
 
-// lockRoot makes sure that one supervisor has the exec root.
+const (
+	// lockWait is how long a supervisor that is ending is given to let go of the exec root.
+	lockWait  = 2 * time.Second
+	lockPause = 5 * time.Millisecond
+)
+
+// lockRoot makes sure that one supervisor has the exec root. Errors: unavailable.
 func lockRoot(root string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(root, "supervisor.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("exec root %s is held by another supervisor: %w", root, err), f.Close())
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(lockPause) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if err != unix.EWOULDBLOCK || time.Now().After(deadline) {
+			held := errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("exec root %s is held by another supervisor", root))
+			return nil, errors.Join(held, err, f.Close())
+		}
 	}
-	return f, nil
 }
 
 func listen(path string) (*net.UnixListener, error) {

@@ -28,6 +28,7 @@ type Launcher struct {
 	reaper *process.Reaper
 	hybrid string // directory of the unified hierarchy beside v1 ones; "" on other hosts
 	null   *os.File
+	env    []string
 }
 
 // New looks at the host. Children are collected by reaper.
@@ -36,7 +37,19 @@ func New(reaper *process.Reaper) (*Launcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Launcher{reaper: reaper, hybrid: unifiedBesideV1(), null: null}, nil
+	return &Launcher{reaper: reaper, hybrid: unifiedBesideV1(), null: null, env: environment()}, nil
+}
+
+// environment is what runtimes are given of this process's variables. NOTIFY_SOCKET and LISTEN_FDS, which systemd sets
+// for gantryd, would make them do things that are not meant for them.
+func environment() []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // Close lets go of what New opened.
@@ -118,7 +131,7 @@ func (l *Launcher) fork(c command) (pid int, err error) {
 		fds[i] = fd
 	}
 	argv := append([]string{c.runtime.Path}, c.args...)
-	pid, err = syscall.ForkExec(c.runtime.Path, argv, &syscall.ProcAttr{Dir: c.dir, Env: os.Environ(), Files: fds})
+	pid, err = syscall.ForkExec(c.runtime.Path, argv, &syscall.ProcAttr{Dir: c.dir, Env: l.env, Files: fds})
 	runtime.KeepAlive(c.files)
 	if err != nil {
 		return 0, fmt.Errorf("start runtime %s: %w", c.runtime.Path, err)
