@@ -78,11 +78,5 @@ func unnamed(ctx context.Context, d Driver, named map[string]bool) ([]string, er
 
 // removeFromDriver forgets snapshots in the driver and deletes their directories.
 func (s *Service) removeFromDriver(ctx context.Context, keys []string) error {
-	var errs []error
-	for _, key := range keys {
-		if err := s.driver.Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(append(errs, s.driver.Cleanup(ctx))...)
+	return errors.Join(s.driver.RemoveAll(ctx, keys), s.driver.Cleanup(ctx))
 }

@@ -25,6 +25,8 @@ type Driver interface {
 
 	// Apply unpacks the uncompressed tar of a layer into the active snapshot that m shows. Its files are durable when it returns.
 	Apply(ctx context.Context, m []mount.Mount, tar io.Reader) error
+	// RemoveAll removes snapshots; missing ones and those with children are left out. Cleanup deletes what is left of them.
+	RemoveAll(ctx context.Context, keys []string) error
 	// Copies reports whether every snapshot holds a copy of its parents' files, so that
 	// making one is slow and its size is that of the whole chain.
 	Copies() bool

@@ -17,7 +17,7 @@ import (
 // Bounds of what an archive may hold.
 const (
 	MaxJSON    = 16 << 20 // bytes of one manifest, index or config
-	maxEntries = 200_000  // files in the tar
+	maxEntries = 100_000  // files in the tar
 	maxImages  = 10_000   // images that manifest.json or index.json list
 	maxLayers  = 4_096    // layers of one image
 )

@@ -81,3 +81,14 @@ func (d *Driver) Apply(ctx context.Context, m []mount.Mount, r io.Reader) error 
 
 // Cleanup deletes what a crash has left.
 func (d *Driver) Cleanup(ctx context.Context) error { return leftover.Delete(ctx, d.dir) }
+
+// RemoveAll removes snapshots and their files. Missing ones and those with children are left out.
+func (d *Driver) RemoveAll(ctx context.Context, keys []string) error {
+	var errs []error
+	for _, key := range keys {
+		if err := d.Remove(ctx, key); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsFailedPrecondition(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -35,6 +35,7 @@ const parameters = "/sys/module/overlay/parameters"
 // forgets a snapshot, Cleanup deletes the directories of forgotten ones.
 type Driver struct {
 	snapshots.Snapshotter
+	meta *storage.MetaStore
 }
 
 // Open opens the driver's directory. Errors: not implemented, with the reason, where the kernel or the file system cannot stack directories.
@@ -52,12 +53,12 @@ func Open(ctx context.Context, root string) (*Driver, error) {
 	if err := leftover.SetAside(ctx, meta, filepath.Join(root, "snapshots")); err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
-	s, err := overlay.NewSnapshotter(root, overlay.WithMetaStore(meta), overlay.AsynchronousRemove,
+	s, err := overlay.NewSnapshotter(root, overlay.WithMetaStore(batches{meta}), overlay.AsynchronousRemove,
 		overlay.WithMountOptions(mountOptions()))
 	if err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
-	return &Driver{Snapshotter: s}, nil
+	return &Driver{Snapshotter: s, meta: meta}, nil
 }
 
 func boltOptions(o *bolt.Options) error {
