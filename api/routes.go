@@ -1,5 +1,10 @@
 package api
 
+import (
+	buildtypes "github.com/moby/moby/api/types/build"
+	networktypes "github.com/moby/moby/api/types/network"
+)
+
 // routes is the API: every endpoint of the specification, in its order. Of patterns that fit the same path the
 // first counts. As in dockerd, most endpoints answer clients of every version.
 func (s *Server) routes() []route {
@@ -75,7 +80,7 @@ func (s *Server) routes() []route {
 		{"GET", "/distribution/{name...}/json", 0, registry},
 		{"POST", "/auth", 0, registry},
 		{"POST", "/build", 0, build},
-		{"POST", "/build/prune", 0, build},
+		{"POST", "/build/prune", 0, pruned(buildtypes.CachePruneReport{})},
 		{"POST", "/build/cancel", 0, build},
 		{"POST", "/session", 0, build},
 		{"POST", "/grpc", 0, build},
@@ -98,7 +103,7 @@ func (s *Server) routes() []route {
 		{"GET", "/networks/", 0, net.list},
 		{"GET", "/networks/{id...}", 0, net.inspect},
 		{"POST", "/networks/create", 0, networking},
-		{"POST", "/networks/prune", 0, networking},
+		{"POST", "/networks/prune", 0, pruned(networktypes.PruneReport{})},
 		{"POST", "/networks/{id...}/connect", 0, networking},
 		{"POST", "/networks/{id...}/disconnect", 0, networking},
 		{"DELETE", "/networks/{id...}", 0, networking},
