@@ -13,6 +13,9 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 )
 
+// BusyboxName is the reference of the image that LoadBusybox loads.
+const BusyboxName = "busybox"
+
 // busyboxRootfs is read once a process. It has a user "web" (1000, also in groups audio and staff) beside the usual ones.
 var busyboxRootfs = sync.OnceValues(func() (imagetar.Rootfs, error) {
 	binary, err := os.ReadFile(imagetar.BusyboxPath)

@@ -28,10 +28,22 @@ var ErrExited = errors.New("the daemon has exited")
 
 // start starts the daemon and waits for its first answer.
 func (e *Engine) start(env []string) error {
+	began := time.Now()
 	if err := e.spawn(env); err != nil {
 		return err
 	}
-	return e.awaitReady()
+	err := e.awaitReady()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.took = time.Since(began)
+	return err
+}
+
+// Took is how long the daemon took from its start to its first answer, the last time.
+func (e *Engine) Took() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.took
 }
 
 // spawn starts the daemon without waiting for it.

@@ -25,6 +25,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/client"
 )
@@ -53,9 +54,10 @@ type Engine struct {
 	client  *client.Client
 	logFile *os.File
 
-	mu       sync.Mutex // guards daemon
+	mu       sync.Mutex // guards daemon, exited and took
 	daemon   *exec.Cmd
 	exited   chan struct{} // closed when daemon has been waited for
+	took     time.Duration // from the last start to the first answer
 	baseline footprint     // before the first container
 }
 
