@@ -163,14 +163,15 @@ func ReadFile(root *os.File, name string, limit int64) (_ []byte, err error) {
 // parts may be symbolic links; created ones belong to uid and gid. created tells whether
 // the last part is new.
 func MkdirAll(root *os.File, name string, mode uint32, uid, gid int) (dir *os.File, created bool, err error) {
-	dir, err = Open(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
+	name = path.Clean("/" + name)
+	dir, err = Open(root, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if !errors.Is(err, unix.ENOENT) {
+		return dir, false, err // it is there, or cannot be: a name that is too long makes nothing
+	}
+	if dir, err = Open(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
 		return nil, false, err
 	}
-	parts := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
-	if parts[0] == "" {
-		return dir, false, nil
-	}
+	parts := strings.Split(name[1:], "/")
 	for i := range parts {
 		// Always from the root: links in the path are relative to it.
 		sub := strings.Join(parts[:i+1], "/")
