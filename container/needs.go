@@ -2,11 +2,13 @@ package container
 
 import (
 	"context"
+	"io"
 	"net/netip"
 
 	"gantry/storage"
 
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -18,6 +20,9 @@ type (
 	Images interface {
 		Resolve(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error)
 		Hold(ctx context.Context, imageID string, by Holder) (release func(context.Context) error, err error)
+		Commit(ctx context.Context, o CommitOptions) (id string, err error)
+		// ApplyChanges applies Dockerfile instructions to a configuration.
+		ApplyChanges(cfg *container.Config, changes []string) error
 	}
 
 	// Volumes keeps what outlives a container.
@@ -51,6 +56,16 @@ type Image struct {
 	Config   dockerspec.DockerOCIImage
 	Platform ocispec.Platform
 	Chain    storage.ChainID
+}
+
+// CommitOptions is an image to be made of a container.
+type CommitOptions struct {
+	ContainerID, ParentID string // ParentID: Image.ID of the container's image; "" for none
+	ParentPlatform        *ocispec.Platform
+	Repo, Tag             string // both "" for an untagged image
+	Author, Message       string
+	Config                *container.Config // the new image's config, changes applied
+	Layer                 io.Reader         // uncompressed tar
 }
 
 // NetworkRequest is a container that wants to be connected.

@@ -1,133 +1,137 @@
 // Package container holds containers as the user knows them: their records, names and life.
+//
+// A record (package record) is an immutable value that readers load without a lock. A
+// transition is the one way to change it: check the edge, write the file, publish the
+// pointer, tell the world. A task (package task) is the running side of a container.
 package container
 
 import (
 	"context"
-	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"gantry/container/record"
-	"gantry/internal/filter"
+	"gantry/container/spec"
+	"gantry/events"
+	"gantry/security"
+	"gantry/storage"
+	"gantry/task"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// Config is what the room stands on.
+type Config struct {
+	Root     string // data root; the room's own is Root/containers
+	ExecRoot string
+	Images   Images
+	Volumes  Volumes
+	Networks Networks
+	Storage  *storage.Service
+	Tasks    *task.Service
+	Security *security.Service
+	Events   *events.Journal
+	Settings Settings
+	Log      *slog.Logger
+	// Observe is told how long an action took, in dockerd's words: create, start, delete, commit, changes. May be nil.
+	Observe func(action string, took time.Duration)
+	// Probed is told of every health check. May be nil.
+	Probed func(failed bool, took time.Duration)
+}
+
+// Settings are the daemon's part of every container. They change on reload.
+type Settings struct {
+	Spec            spec.Daemon
+	LogDriver       string
+	LogOptions      map[string]string
+	IpcMode         container.IpcMode
+	CgroupnsMode    container.CgroupnsMode
+	NCPU            int
+	StopAll         time.Duration // how long Shutdown may take
+	Hugepages       []string
+	RecursiveROless bool // the kernel cannot mount recursively read-only (before 5.12)
+}
+
 // Service is the life cycle of containers. Safe for concurrent use.
-type Service struct{}
+type Service struct {
+	cfg      Config
+	dir      string // Root/containers
+	settings atomic.Pointer[Settings]
+	index    index
 
-// Container is one container: its record for readers, its lock for operations.
-type Container struct{}
+	ctx    context.Context // ends at Close: what outlives a request
+	cancel context.CancelFunc
+	work   sync.WaitGroup // exits, restarts and health checks in flight
+	closed atomic.Bool    // set before Shutdown: nothing is restarted any more
 
-// Record returns the current state without waiting for anybody. It is immutable.
-func (c *Container) Record() *record.Container { return nil }
+	execMu sync.Mutex          // guards execs
+	execs  map[string]*ExecRun // running, by exec ID
 
-// Get finds a container by ID, name or unambiguous ID prefix. Errors: not found ("No such container: web"),
-// invalid argument (an ambiguous prefix).
-func (s *Service) Get(ref string) (*Container, error) { return nil, errdefs.ErrNotImplemented }
-
-// CreateRequest is POST /containers/create.
-type CreateRequest struct {
-	Name       string // "" for a random one
-	Platform   *ocispec.Platform
-	Config     *container.Config
-	HostConfig *container.HostConfig
-	Networking *network.NetworkingConfig
+	warnings []string // of restore; written before the first request
 }
 
-// Create makes a container that can be started. Errors: not found (image), conflict (name in use),
-// invalid argument (settings). Nothing is left behind when it fails.
-func (s *Service) Create(ctx context.Context, r CreateRequest) (container.CreateResponse, error) {
-	return container.CreateResponse{}, errdefs.ErrNotImplemented
+// Open reads nothing yet: Restore does, when what it needs is there.
+func Open(_ context.Context, cfg Config) (*Service, error) {
+	s := &Service{cfg: cfg, dir: filepath.Join(cfg.Root, "containers")}
+	s.index.init()
+	s.execs = map[string]*ExecRun{}
+	s.settings.Store(&cfg.Settings)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, os.MkdirAll(s.dir, 0o710)
 }
 
-// Start runs it. Errors: not modified (it runs), conflict (paused, being removed), and what the runtime
-// says.
-func (s *Service) Start(ctx context.Context, ref string) error { return errdefs.ErrNotImplemented }
-
-// StopOptions of stop and restart: zero values are the container's own.
-type StopOptions struct {
-	Signal  string
-	Seconds *int // before it is killed; negative waits for ever
+// Close ends everything in the background and waits for it. Containers run on: see Shutdown.
+func (s *Service) Close(context.Context) error {
+	s.closed.Store(true)
+	s.cancel()
+	for _, c := range s.index.all() {
+		c.stopHealth()
+	}
+	s.work.Wait()
+	return nil
 }
 
-// Stop sends the stop signal, then SIGKILL. Errors: not modified (it does not run).
-func (s *Service) Stop(ctx context.Context, ref string, o StopOptions) error {
-	return errdefs.ErrNotImplemented
-}
-func (s *Service) Restart(ctx context.Context, ref string, o StopOptions) error {
-	return errdefs.ErrNotImplemented
-}
+// Reload replaces the settings; running containers keep those that they were started with.
+func (s *Service) Reload(_ context.Context, set Settings) { s.settings.Store(&set) }
 
-// Kill sends a signal: a name with or without SIG, or a number; "" is SIGKILL, which also waits for the end.
-func (s *Service) Kill(ctx context.Context, ref, signal string) error {
-	return errdefs.ErrNotImplemented
-}
-func (s *Service) Pause(ctx context.Context, ref string) error   { return errdefs.ErrNotImplemented }
-func (s *Service) Unpause(ctx context.Context, ref string) error { return errdefs.ErrNotImplemented }
-
-// Wait returns a channel that gets the result when the condition holds. It is armed when Wait returns, so that a
-// start that follows cannot be missed.
-func (s *Service) Wait(ctx context.Context, ref string, cond container.WaitCondition) (<-chan container.WaitResponse, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// RemoveOptions of DELETE /containers/{id}.
-type RemoveOptions struct{ Force, Volumes, Link bool }
-
-func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error {
-	return errdefs.ErrNotImplemented
-}
-func (s *Service) Rename(ctx context.Context, ref, name string) error {
-	return errdefs.ErrNotImplemented
-}
-func (s *Service) Update(ctx context.Context, ref string, u container.UpdateConfig) (container.UpdateResponse, error) {
-	return container.UpdateResponse{}, errdefs.ErrNotImplemented
-}
-
-// ListOptions of GET /containers/json. Filters are checked here. Errors: invalid argument.
-type ListOptions struct {
-	All, Size bool
-	Limit     int // 0 for no limit
-	Filters   filter.Args
-}
-
-func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Inspect is GET /containers/{id}/json in the newest shape.
-func (s *Service) Inspect(ctx context.Context, ref string, size bool) (*container.InspectResponse, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-func (s *Service) Prune(ctx context.Context, f filter.Args) (*container.PruneReport, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// CommitRequest is POST /commit.
-type CommitRequest struct {
-	Container       string
-	Repo, Tag       string
-	Author, Comment string
-	Changes         []string
-	Config          *container.Config // replaces the container's where a field is set
-	NoPause         bool
-}
-
-// Commit makes an image of the container's rw layer and returns its ID.
-func (s *Service) Commit(ctx context.Context, r CommitRequest) (string, error) {
-	return "", errdefs.ErrNotImplemented
-}
-
-// DiskUsage is the containers' part of system df.
-func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*container.DiskUsage, error) {
-	return nil, errdefs.ErrNotImplemented
-}
+// Warnings tells what restore had to put aside, for /info.
+func (s *Service) Warnings() []string { return s.warnings }
 
 // Counts for /info and metrics.
 type Counts struct{ Total, Running, Paused, Stopped int }
 
-func (s *Service) Count() Counts { return Counts{} }
+// Count reads every record: O(containers), without waiting for any of them.
+func (s *Service) Count() Counts {
+	var n Counts
+	for _, c := range s.index.all() {
+		n.Total++
+		switch c.Record().Status {
+		case "running", "restarting":
+			n.Running++
+		case "paused":
+			n.Paused++
+		default:
+			n.Stopped++
+		}
+	}
+	return n
+}
 
-var _ io.Reader
+// observe is for `defer s.observe("start", time.Now())`.
+func (s *Service) observe(action string, began time.Time) {
+	if s.cfg.Observe != nil {
+		s.cfg.Observe(action, time.Since(began))
+	}
+}
+
+// background runs fn until Close, outside of any request.
+func (s *Service) background(fn func(context.Context)) {
+	s.work.Add(1)
+	go func() {
+		defer s.work.Done()
+		fn(s.ctx)
+	}()
+}

@@ -3,6 +3,7 @@
 package record
 
 import (
+	"encoding/json"
 	"time"
 
 	"gantry/storage"
@@ -39,10 +40,12 @@ type Container struct {
 
 	Mounts map[string]*MountPoint // by destination
 	// Networks is what is wanted while it is stopped, and what is there while it runs.
-	Networks  map[string]*network.EndpointSettings
-	SandboxID string
-	NetnsPath string
-	Ports     network.PortMap // as bound
+	Networks map[string]*network.EndpointSettings
+	// DesiredMAC is what the user asked for, by network name; Networks has what is used.
+	DesiredMAC map[string]network.HardwareAddr
+	SandboxID  string
+	NetnsPath  string
+	Ports      network.PortMap // as bound
 
 	LogPath        string // of json-file; "" for other drivers
 	MountLabel     string
@@ -50,6 +53,8 @@ type Container struct {
 	AppArmor       string
 	SeccompProfile string // "" for the default, "unconfined", or a JSON profile
 	NoNewPrivs     bool
+
+	unknown map[string]json.RawMessage // keys of the file that another engine wrote
 }
 
 // Status is where a container stands.
@@ -94,5 +99,6 @@ type MountPoint struct {
 	Propagation mount.Propagation
 	Anonymous   bool // made for this container, removed with it by rm -v and --rm
 	CopyUp      bool // fill the empty volume with what the image has at Destination
+	MustExist   bool // a bind whose source is never made for the user
 	Spec        mount.Mount
 }

@@ -9,7 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -120,4 +122,47 @@ func (a Args) Bool(key string, fallback bool) (bool, error) {
 		return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s=%s'", key, values))
 	}
 	return isTrue, nil
+}
+
+// Until returns the bound of the "until" filter, zero if it is absent: a Unix time with
+// fraction, RFC 3339 or a part of it, or a duration before now. Errors: invalid argument.
+func (a Args) Until(now time.Time) (time.Time, error) {
+	values := a["until"]
+	switch len(values) {
+	case 0:
+		return time.Time{}, nil
+	case 1:
+		return parseTime(values[0], now)
+	}
+	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage("more than one until filter specified")
+}
+
+// layouts are what clients write without a zone, longest first; as dockerd, they are local times.
+var layouts = [...]string{"2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02"}
+
+func parseTime(v string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(v); err == nil {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
+		return t, nil
+	}
+	for _, l := range layouts {
+		if t, err := time.ParseInLocation(l, v, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	seconds, fraction, _ := strings.Cut(v, ".")
+	s, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || len(fraction) > 9 {
+		return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid time %q: want a Unix time, RFC 3339 or a duration", v))
+	}
+	var ns int64
+	if fraction != "" {
+		ns, err = strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+		if err != nil {
+			return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid time %q: %v", v, err))
+		}
+	}
+	return time.Unix(s, ns), nil
 }

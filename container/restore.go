@@ -1,0 +1,334 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"gantry/container/health"
+	"gantry/container/record"
+	"gantry/container/restart"
+	"gantry/internal/atomicfile"
+	"gantry/task"
+
+	"github.com/moby/moby/api/types/mount"
+)
+
+// Restore reads every container's directory and brings record and world together: running ones are
+// adopted, ended ones recorded, half-done starts and removals undone or finished. A broken record
+// is put aside, reported in Warnings, and stops nothing else. Restart policies are applied by Resume.
+func (s *Service) Restore(ctx context.Context) error {
+	states, err := s.cfg.Tasks.Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	running := map[string]task.State{}
+	for _, t := range states {
+		running[t.ID] = t
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		if err := s.restoreOne(ctx, e.Name(), running); err != nil {
+			s.quarantine(e.Name(), err)
+		}
+		delete(running, e.Name())
+	}
+	var errs []error
+	for id := range running { // tasks of containers that are gone
+		if err := s.cfg.Tasks.SignalAll(ctx, id); err == nil {
+			s.cfg.Log.Warn("task without a container killed", "container", id)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// restoreOne loads a container; what it returns puts the record aside.
+func (s *Service) restoreOne(ctx context.Context, id string, running map[string]task.State) error {
+	dir := filepath.Join(s.dir, id)
+	r, err := load(dir)
+	if errors.Is(err, os.ErrNotExist) && s.neverCreated(dir) {
+		return errors.Join(s.cfg.Storage.RemoveRW(ctx, id), os.RemoveAll(dir))
+	}
+	if err != nil {
+		return err
+	}
+	if r.ID != id {
+		return fmt.Errorf("the record is of container %s", r.ID)
+	}
+	if err := s.index.reserve(r.Name, id); err != nil {
+		return err
+	}
+	c := newContainer(dir, r)
+	s.index.add(c)
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	defer c.unlock()
+	s.holdAgain(ctx, c, r)
+	t, known := running[id]
+	if err := s.reconcile(ctx, c, t, known); err != nil {
+		s.cfg.Log.Error("container not restored in full", "container", id, "error", err)
+	}
+	return nil
+}
+
+// neverCreated reports whether a directory is what a create left that was killed: it has no record yet.
+func (s *Service) neverCreated(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, record.ConfigFile))
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// holdAgain keeps image and volumes; one that is missing is reported when the container starts.
+func (s *Service) holdAgain(ctx context.Context, c *Container, r *record.Container) {
+	if err := s.hold(ctx, c, r); err != nil {
+		s.cfg.Log.Warn("image of a container is missing", "container", c.id, "image", r.ImageID, "error", err)
+	}
+	for _, m := range r.Mounts {
+		if m.Type != mount.TypeVolume || m.Name == "" {
+			continue
+		}
+		if err := s.holdVolume(ctx, c, r, m); err != nil {
+			s.cfg.Log.Warn("volume of a container is missing", "container", c.id, "volume", m.Name, "error", err)
+		}
+	}
+}
+
+// reconcile brings a loaded record to what the supervisor says; the caller holds the lock.
+func (s *Service) reconcile(ctx context.Context, c *Container, t task.State, known bool) error {
+	r := c.Record()
+	alive := known && t.Exited == nil
+	switch {
+	case r.Status == record.Removing || r.Status == record.Dead:
+		if alive {
+			if err := s.cfg.Tasks.SignalAll(ctx, c.id); err != nil {
+				return err
+			}
+		}
+		return s.removeLocked(ctx, c, RemoveOptions{})
+	case alive:
+		return s.adopt(ctx, c, t)
+	case r.Up() || r.Status == record.Starting && known:
+		return s.endedMeanwhile(ctx, c, t)
+	case r.Status == record.Starting:
+		return s.undoStart(ctx, c)
+	case known:
+		return s.cfg.Tasks.Acknowledge(ctx, c.id, t.Run)
+	}
+	return nil
+}
+
+// adopt takes over a container that ran on while there was no daemon.
+func (s *Service) adopt(ctx context.Context, c *Container, t task.State) error {
+	r := c.Record()
+	to := record.Running
+	if t.Paused {
+		to = record.Paused
+	}
+	if !slices.Contains(edges[r.Status], to) && r.Status != to {
+		// The record says that it is stopped; the process says otherwise, and it is right.
+		if err := s.transition(c, record.Starting, nil); err != nil {
+			return err
+		}
+	}
+	c.logBegins()
+	err := s.transition(c, to, func(r *record.Container) {
+		r.Pid, r.Run, r.StartedAt = t.Pid, t.Run, t.Started.UTC()
+		r.StartedBefore = true
+		if r.Health == nil {
+			r.Health = initialHealth(r)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range r.Mounts {
+		if m.Name != "" {
+			_, err := s.cfg.Volumes.Mount(ctx, m.Name, c.id)
+			errs = append(errs, err)
+		}
+	}
+	if !r.HostConfig.NetworkMode.IsContainer() {
+		sb := Sandbox{ID: r.SandboxID, Key: r.NetnsPath, Endpoints: r.Networks, Ports: r.Ports}
+		errs = append(errs, s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb))
+	}
+	s.startHealth(c)
+	return errors.Join(errs...)
+}
+
+// endedMeanwhile records an end that nobody was there to see. What is not known is said to be unknown.
+func (s *Service) endedMeanwhile(ctx context.Context, c *Container, t task.State) error {
+	r := c.Record()
+	e := task.Exit{ID: c.id, Run: r.Run, Code: 255, Unknown: true, At: time.Now()}
+	if t.Exited != nil {
+		e = *t.Exited
+	} else if data, err := os.ReadFile(filepath.Join(c.dir, exitFile)); err == nil {
+		var left task.Exit
+		if json.Unmarshal(data, &left) == nil && left.Run == r.Run {
+			e = left
+		}
+	}
+	if r.Status == record.Starting {
+		if err := s.transition(c, record.Running, func(r *record.Container) {
+			r.Run, r.StartedAt, r.StartedBefore = e.Run, t.Started.UTC(), true
+		}); err != nil {
+			return err
+		}
+	}
+	if r.StartedAt.IsZero() || !r.Up() {
+		c.logBegins() // publish closes what a run has opened
+	}
+	released := s.releaseRun(ctx, c)
+	next := restart.Decision{}
+	if err := s.recordExit(c, e, next); err != nil {
+		return err
+	}
+	if t.Exited != nil {
+		released = errors.Join(released, s.cfg.Tasks.Acknowledge(ctx, c.id, e.Run))
+	}
+	return released
+}
+
+// undoStart is for a start that was killed before the runtime had been called.
+func (s *Service) undoStart(ctx context.Context, c *Container) error {
+	to := record.Exited
+	if c.Record().StartedAt.IsZero() {
+		to = record.Created
+	}
+	released := s.releaseRun(ctx, c)
+	return errors.Join(released, s.transition(c, to, func(r *record.Container) {
+		r.Pid, r.SandboxID, r.NetnsPath, r.Ports = 0, "", "", nil
+		r.Networks, r.Health = wantedOnly(r), health.Ended(r.Health)
+		r.Error = "the daemon was killed while the container was being started"
+	}))
+}
+
+// quarantine moves a broken record where the next start does not find it, whole.
+func (s *Service) quarantine(id string, why error) {
+	aside := filepath.Join(s.cfg.Root, "quarantine")
+	to := filepath.Join(aside, fmt.Sprintf("%s-%d", id, time.Now().Unix()))
+	err := os.MkdirAll(aside, 0o700)
+	if err == nil {
+		err = os.Rename(filepath.Join(s.dir, id), to)
+	}
+	if err == nil {
+		err = atomicfile.SyncDir(aside)
+	}
+	s.cfg.Log.Warn("container record put aside", "container", id, "reason", why, "moved-to", to, "error", err)
+	s.warnings = append(s.warnings, fmt.Sprintf("WARNING: the record of container %s is broken and was moved to %s: %v", id, to, why))
+}
+
+// Resume applies the restart policies of the containers that do not run, those that others depend on first,
+// and removes those that should have been removed when they ended. Once, when everything else is open.
+func (s *Service) Resume(ctx context.Context) {
+	var begin []*Container
+	for _, c := range s.index.all() {
+		r := c.Record()
+		idle := r.Status == record.Exited || r.Status == record.Restarting || r.Status == record.Created
+		switch {
+		case !idle:
+		case r.HostConfig.AutoRemove && r.StartedBefore:
+			s.removeEnded(ctx, c)
+		case restart.OnDaemonStart(r.HostConfig.RestartPolicy, r.ExitCode, r.StartedBefore, restart.State{Count: r.RestartCount, Stopped: r.ManuallyStopped}):
+			begin = append(begin, c)
+		}
+	}
+	started := map[string]*sync.Once{}
+	for _, c := range begin {
+		started[c.id] = &sync.Once{}
+	}
+	for _, c := range begin {
+		s.background(func(ctx context.Context) { s.resumeOne(ctx, c, started, 0) })
+	}
+}
+
+// maxDepth ends the walk through containers that join each other's namespaces: a cycle cannot start anyway.
+const maxDepth = 16
+
+func (s *Service) resumeOne(ctx context.Context, c *Container, started map[string]*sync.Once, depth int) {
+	for _, on := range s.dependsOn(c) {
+		if started[on.id] != nil && on != c && depth < maxDepth {
+			s.resumeOne(ctx, on, started, depth+1)
+		}
+	}
+	started[c.id].Do(func() {
+		if c.lock(ctx) != nil {
+			return
+		}
+		defer c.unlock()
+		if r := c.Record(); c.Gone() || r.Up() {
+			return
+		}
+		if err := s.start(context.WithoutCancel(ctx), c, false); err != nil {
+			s.cfg.Log.Error("container not started again", "container", c.id, "error", err)
+			s.retryStart(c, err)
+		}
+	})
+}
+
+// dependsOn are the containers whose namespaces this one joins.
+func (s *Service) dependsOn(c *Container) []*Container {
+	h := c.Record().HostConfig
+	var out []*Container
+	for _, ref := range []string{h.NetworkMode.ConnectedContainer(), h.IpcMode.Container(), h.PidMode.Container()} {
+		if on, err := s.Get(ref); ref != "" && err == nil {
+			out = append(out, on)
+		}
+	}
+	return out
+}
+
+func (s *Service) removeEnded(ctx context.Context, c *Container) {
+	if err := s.Remove(ctx, c.id, RemoveOptions{Volumes: true}); err != nil {
+		s.cfg.Log.Error("container not removed", "container", c.id, "error", err)
+	}
+}
+
+// Shutdown stops every container within the time that the settings give. Their restart policies start them again with the
+// next daemon.
+func (s *Service) Shutdown(ctx context.Context) error {
+	s.closed.Store(true)
+	var mu sync.Mutex
+	var errs []error
+	var all sync.WaitGroup
+	budget := s.settings.Load().StopAll
+	for _, c := range s.index.all() {
+		if r := c.Record(); !r.Up() && r.Status != record.Restarting {
+			continue
+		}
+		all.Go(func() {
+			wait := shutdownPatience(c.Record(), budget)
+			if _, err := s.stop(ctx, c, StopOptions{Seconds: &wait}, false); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("stop container %s: %w", c.id, err))
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// shutdownPatience is the container's own stop timeout, at most the daemon's; a negative budget has no end.
+func shutdownPatience(r *record.Container, budget time.Duration) int {
+	own := int(stopTimeout.Seconds())
+	if r.Config.StopTimeout != nil {
+		own = *r.Config.StopTimeout
+	}
+	if limit := int(budget.Seconds()); budget >= 0 && (own < 0 || own > limit) {
+		return limit
+	}
+	return own
+}
