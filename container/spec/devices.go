@@ -13,9 +13,6 @@ import (
 const allAccess = "rwm"
 
 func (b *builder) devices() error {
-	if requests := b.Record.HostConfig.DeviceRequests; len(requests) > 0 {
-		return invalid("could not select device driver %q with capabilities: %v", requests[0].Driver, requests[0].Capabilities)
-	}
 	if b.Record.HostConfig.Privileged {
 		return b.allDevices()
 	}
@@ -86,6 +83,20 @@ func (b *builder) mapped(m container.DeviceMapping) ([]specs.LinuxDevice, error)
 		nodes[i].Path = inside + strings.TrimPrefix(nodes[i].Path, m.PathOnHost)
 	}
 	return nodes, nil
+}
+
+// requested adds the devices of --gpus and of CDI names given to --device. It comes after the mounts, since a
+// vendor may mount libraries as well.
+func (b *builder) requested() error {
+	for _, r := range b.Record.HostConfig.DeviceRequests {
+		if r.Driver != "cdi" || b.Daemon.CDI == nil {
+			return invalid("could not select device driver %q with capabilities: %v", r.Driver, r.Capabilities)
+		}
+		if err := b.Daemon.CDI(b.spec, r.DeviceIDs); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // defaultDeviceRules allow what is in every container's /dev; runtimes add the terminals.

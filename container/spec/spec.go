@@ -46,7 +46,9 @@ type Daemon struct {
 	MaskedPaths []string
 	// RecursiveROless: this kernel cannot mount recursively read-only (before Linux 5.12).
 	RecursiveROless bool
-	Host            Host
+	// CDI puts devices into a finished specification; nil where the daemon has no CDI directories.
+	CDI  func(spec *specs.Spec, devices []string) error
+	Host Host
 }
 
 // Input is all that a specification is made of.
@@ -94,7 +96,7 @@ func Build(in Input) (spec *specs.Spec, warnings []string, err error) {
 		Linux:       &specs.Linux{Resources: &specs.LinuxResources{}},
 	}
 	for _, stage := range []func() error{
-		b.process, b.namespaces, b.hostname, b.sysctls, b.cgroup, b.resources, b.devices, b.mounts, b.paths, b.confine,
+		b.process, b.namespaces, b.hostname, b.sysctls, b.cgroup, b.resources, b.devices, b.mounts, b.paths, b.requested, b.confine,
 	} {
 		if err := stage(); err != nil {
 			return nil, nil, err
