@@ -1,0 +1,207 @@
+package firewall
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// Our table, and the maps of published ports in it.
+const (
+	tableName = "gantry"
+	exactMap  = "published"     // protocol, address and port of the host to address and port of a container
+	anyMap    = "published-any" // protocol and port at all addresses of the host
+)
+
+// chunk bounds how many elements a message holds: a netlink attribute has at most 64 KiB.
+const chunk = 256
+
+// NFTables is the packet filter of the kernel's nf_tables, in the network namespace of the process.
+// It has a table of its own, "ip gantry".
+type NFTables struct {
+	mu sync.Mutex // one batch at a time
+}
+
+// Set implements Firewall.
+func (f *NFTables) Set(_ context.Context, d Desired) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := table()
+	c.AddTable(t) // so that there is one to delete
+	c.DelTable(t)
+	c.AddTable(t)
+	exact, wild := maps(t)
+	if err := errors.Join(c.AddSet(exact, nil), c.AddSet(wild, nil)); err != nil {
+		return err
+	}
+	if err := change(d.Ports, exact, wild, c.SetAddElements); err != nil {
+		return err
+	}
+	rules{conn: c, table: t, exact: exact, wild: wild}.add(d.Bridges)
+	return flush(c, "replace rules")
+}
+
+// Add implements Firewall.
+func (f *NFTables) Add(_ context.Context, ports []Port) error {
+	return f.update(ports, (*nftables.Conn).SetAddElements, "publish ports")
+}
+
+// Remove implements Firewall.
+func (f *NFTables) Remove(_ context.Context, ports []Port) error {
+	return f.update(ports, (*nftables.Conn).SetDeleteElements, "withdraw ports")
+}
+
+func (f *NFTables) update(ports []Port, op func(*nftables.Conn, *nftables.Set, []nftables.SetElement) error, what string) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	exact, wild := maps(table())
+	err = change(ports, exact, wild, func(s *nftables.Set, e []nftables.SetElement) error { return op(c, s, e) })
+	if err != nil {
+		return err
+	}
+	return flush(c, what)
+}
+
+// Published implements Firewall.
+func (f *NFTables) Published(context.Context) ([]Port, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, err := nftables.New()
+	if err != nil {
+		return nil, err
+	}
+	var ports []Port
+	exact, wild := maps(table())
+	for _, s := range []*nftables.Set{exact, wild} {
+		elements, err := c.GetSetElements(s)
+		if errors.Is(err, unix.ENOENT) {
+			continue // no table yet
+		} else if err != nil {
+			return nil, fmt.Errorf("list published ports: %w", err)
+		}
+		for _, e := range elements {
+			if p, ok := decode(e); ok {
+				ports = append(ports, p)
+			}
+		}
+	}
+	return ports, nil
+}
+
+func flush(c *nftables.Conn, what string) error {
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("nftables: %s: %w", what, err)
+	}
+	return nil
+}
+
+func table() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName}
+}
+
+func maps(t *nftables.Table) (exact, wild *nftables.Set) {
+	to := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	exact = &nftables.Set{
+		Table: t, Name: exactMap, IsMap: true, Concatenation: true, DataType: to,
+		KeyType: nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService),
+	}
+	wild = &nftables.Set{
+		Table: t, Name: anyMap, IsMap: true, Concatenation: true, DataType: to,
+		KeyType: nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
+	}
+	return exact, wild
+}
+
+// change applies op to the elements of the ports. Ports that are not IPv4 have no element.
+func change(ports []Port, exact, wild *nftables.Set, op func(*nftables.Set, []nftables.SetElement) error) error {
+	elements := map[*nftables.Set][]nftables.SetElement{}
+	for _, p := range ports {
+		if !p.Host.Addr().Is4() || !p.To.Addr().Is4() {
+			continue
+		}
+		set := exact
+		if p.Host.Addr().IsUnspecified() {
+			set = wild
+		}
+		elements[set] = append(elements[set], encode(p))
+	}
+	for set, all := range elements {
+		for len(all) > 0 {
+			n := min(chunk, len(all))
+			if err := op(set, all[:n]); err != nil {
+				return err
+			}
+			all = all[n:]
+		}
+	}
+	return nil
+}
+
+// encode makes a map element: every part of a concatenation fills registers of 4 bytes.
+func encode(p Port) nftables.SetElement {
+	key := []byte{protocol(p.Protocol), 0, 0, 0}
+	if !p.Host.Addr().IsUnspecified() {
+		key = append(key, p.Host.Addr().AsSlice()...)
+	}
+	return nftables.SetElement{Key: appendPort(key, p.Host.Port()), Val: appendPort(p.To.Addr().AsSlice(), p.To.Port())}
+}
+
+func decode(e nftables.SetElement) (Port, bool) {
+	host := netip.IPv4Unspecified()
+	switch {
+	case len(e.Val) != 8:
+		return Port{}, false
+	case len(e.Key) == 12:
+		host = netip.AddrFrom4([4]byte(e.Key[4:8]))
+	case len(e.Key) != 8:
+		return Port{}, false
+	}
+	return Port{
+		Protocol: protocolName(e.Key[0]),
+		Host:     netip.AddrPortFrom(host, binary.BigEndian.Uint16(e.Key[len(e.Key)-4:])),
+		To:       netip.AddrPortFrom(netip.AddrFrom4([4]byte(e.Val[:4])), binary.BigEndian.Uint16(e.Val[4:])),
+	}, true
+}
+
+func appendPort(b []byte, port uint16) []byte {
+	return append(binary.BigEndian.AppendUint16(b, port), 0, 0)
+}
+
+func protocol(name string) byte {
+	switch name {
+	case "udp":
+		return unix.IPPROTO_UDP
+	case "sctp":
+		return unix.IPPROTO_SCTP
+	default:
+		return unix.IPPROTO_TCP
+	}
+}
+
+func protocolName(n byte) string {
+	switch n {
+	case unix.IPPROTO_UDP:
+		return "udp"
+	case unix.IPPROTO_SCTP:
+		return "sctp"
+	default:
+		return "tcp"
+	}
+}
