@@ -51,10 +51,10 @@ func BenchmarkAttach(b *testing.B) {
 	}
 }
 
-// lines makes a file of 64 MiB in the container's root, of lines of 100 bytes, and returns its size.
-func (h *host) lines() int {
+// lines makes a file in the container's root, of lines of 100 bytes, and returns its size.
+func (h *host) lines(mebibytes int) int {
 	line := []byte("a line of a log as programs write them, about one hundred bytes long, which is what is typical....\n")
-	data := bytes.Repeat(line, (64<<20)/len(line))
+	data := bytes.Repeat(line, (mebibytes<<20)/len(line))
 	if err := os.WriteFile(h.rootfs+"/lines", data, 0o644); err != nil {
 		h.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func (h *host) lines() int {
 
 func BenchmarkLogThroughput(b *testing.B) {
 	h := newHost(b)
-	size := 4 * h.lines()
+	size := 4 * h.lines(64)
 	for b.Loop() {
 		id := randomID(b)
 		spec, path := h.logged(h.spec(id, "cat /lines /lines /lines /lines"))
@@ -96,6 +96,27 @@ func BenchmarkAttachThroughput(b *testing.B) {
 			b.Fatal(n, err)
 		}
 		b.ReportMetric(float64(size)/1e6/time.Since(began).Seconds(), "MB/s")
+		h.exit()
+	}
+}
+
+// BenchmarkParallelStarts runs 20 containers at a time; the figure is per container.
+func BenchmarkParallelStarts(b *testing.B) {
+	h := newHost(b)
+	b.SetParallelism(10) // of two processors
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id := randomID(b)
+			if _, err := h.start(h.spec(id, "exit 0")); err != nil {
+				b.Error(err)
+				return
+			}
+			if err := h.Settled(context.Background(), id); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	for range b.N {
 		h.exit()
 	}
 }

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"gantry/internal/fault"
 	"gantry/task"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -269,4 +271,43 @@ func TestUpgradeInPlace(t *testing.T) {
 		t.Errorf("exit: %+v", e)
 	}
 	checkCount(t, path, 0)
+}
+
+func TestSupervisorIsKilledDuringStart(t *testing.T) {
+	for _, point := range []string{"supervisor.start.saved", "supervisor.start.launched"} {
+		t.Run(point, func(t *testing.T) {
+			h := newHostThatDiesAt(t, point)
+			id := randomID(t)
+			if _, err := h.start(h.spec(id, "sleep 1000")); !errdefs.IsUnavailable(err) {
+				t.Fatalf("start: %v", err)
+			}
+			h.mustStart(h.spec(id, "exit 3"))
+			if e := h.exit(); e.Code != 3 {
+				t.Errorf("exit %+v", e)
+			}
+		})
+	}
+}
+
+func TestSupervisorIsKilledDuringExit(t *testing.T) {
+	for _, point := range []string{"supervisor.exit.seen", "supervisor.exit.recorded"} {
+		t.Run(point, func(t *testing.T) {
+			h := newHostThatDiesAt(t, point)
+			st := h.mustStart(h.spec(randomID(t), "exit 3"))
+			e := h.exit()
+			if e.Run != st.Run || e.Code != 3 || e.Unknown {
+				t.Errorf("exit %+v", e)
+			}
+		})
+	}
+}
+
+// newHostThatDiesAt makes a host whose first supervisor is killed at a fault point.
+func newHostThatDiesAt(t *testing.T, point string) *host {
+	t.Setenv(fault.Env, point)
+	h := newHost(t)
+	if err := os.Unsetenv(fault.Env); err != nil {
+		t.Fatal(err)
+	}
+	return h
 }

@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -245,6 +246,7 @@ func demultiplex(t testing.TB, r io.Reader) (stdout, stderr string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	var header [8]byte
+	r = bufio.NewReaderSize(r, 64<<10)
 	for {
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			if !errors.Is(err, io.EOF) {

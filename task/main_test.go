@@ -32,6 +32,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "make mounts private:", err)
 		os.Exit(1)
 	}
+	// A race in the supervisor ends it, and the test with it.
+	if err := os.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	dir, err := os.MkdirTemp("", "gantry-task-")
 	if err == nil {
 		supervisorBinary, err = buildSupervisor(dir)

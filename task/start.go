@@ -54,7 +54,11 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 		files = []*os.File{spec.Root}
 	}
 	var started protocol.Started
-	if err := s.ask(ctx, protocol.OpStart, request, &started, files...); err != nil {
+	err = s.ask(ctx, protocol.OpStart, request, &started, files...)
+	if errors.Is(err, errLinkLost) {
+		started, err = s.adopted(ctx, spec.ID, run, err)
+	}
+	if err != nil {
 		return State{}, errors.Join(err, os.RemoveAll(bundle))
 	}
 	if !compiled {
@@ -63,6 +67,23 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 		}
 	}
 	return State{ID: spec.ID, Run: run, Pid: started.Pid, Started: started.Started}, nil
+}
+
+// adopted asks the next supervisor about a start whose answer was lost with the last one. It took over what ran,
+// and has undone what did not.
+func (s *Service) adopted(ctx context.Context, id string, run uint64, lost error) (started protocol.Started, err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	tasks, err := s.tasks(ctx)
+	if err != nil {
+		return started, errors.Join(lost, err)
+	}
+	for _, t := range tasks {
+		if t.ID == id && t.Run == run {
+			return protocol.Started{Run: run, Pid: t.Pid, Started: t.Started}, nil
+		}
+	}
+	return started, lost
 }
 
 // ExitCode is the exit code that a container or exec has whose start failed with err, as shells count:

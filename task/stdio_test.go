@@ -126,7 +126,7 @@ func TestStdinStaysOpenForTheNextClient(t *testing.T) {
 
 func TestSlowClientLosesNothing(t *testing.T) {
 	h := newHost(t)
-	size := h.lines()
+	size := h.lines(8)
 	id := randomID(t)
 	if err := h.Prepare(context.Background(), id, task.Process{}); err != nil {
 		t.Fatal(err)
@@ -153,7 +153,7 @@ func TestSlowClientLosesNothing(t *testing.T) {
 
 func TestClientThatNeverReadsStopsNobody(t *testing.T) {
 	h := newHost(t)
-	h.lines()
+	h.lines(8)
 	id := randomID(t)
 	if err := h.Prepare(context.Background(), id, task.Process{}); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestClientThatNeverReadsStopsNobody(t *testing.T) {
 
 func TestExecOutputWaitsForItsClient(t *testing.T) {
 	h := newHost(t)
-	size := h.lines()
+	size := h.lines(8)
 	id, execID := randomID(t), randomID(t)
 	h.mustStart(h.spec(id, "sleep 1000"))
 	if _, err := h.Exec(context.Background(), id, execID, &specs.Process{Args: []string{"cat", "/lines"}, Cwd: "/", Env: []string{"PATH=/bin"}}, task.Process{}); err != nil {
