@@ -1,0 +1,93 @@
+// Package daemon is where all rooms meet: it opens them in order, serves the API, and closes them in reverse.
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+
+	"gantry/api"
+	"gantry/config"
+	"gantry/container"
+	"gantry/container/archive"
+	"gantry/container/exec"
+	"gantry/container/stats"
+	"gantry/container/stdio"
+	"gantry/events"
+	"gantry/host"
+	"gantry/image"
+	"gantry/internal/boot"
+	"gantry/internal/version"
+	"gantry/logdriver/drivers"
+	"gantry/network"
+	"gantry/security"
+	"gantry/storage"
+	"gantry/system"
+	"gantry/task"
+	"gantry/volume"
+)
+
+// Daemon is everything that runs. It has no behaviour of its own beyond reload and shutdown.
+type Daemon struct {
+	*boot.Sequence
+	API        *api.Server
+	Containers *container.Service
+
+	log      *slog.Logger
+	host     *host.Host
+	events   *events.Journal
+	system   *system.Service
+	settings atomic.Pointer[config.Config]
+	id       string
+}
+
+func (d *Daemon) cfg() *config.Config { return d.settings.Load() }
+
+// Open is the list of what gantry is. The first step that fails ends it, and what was opened is closed in reverse.
+// Before is a test's: an error from it fails the step of that name; nil else.
+func Open(ctx context.Context, cfg *config.Config, before func(step string) error) (*Daemon, error) {
+	log := slog.Default()
+	s := boot.New(ctx, log)
+	s.Before = before
+
+	machine := boot.Step(s, "platform", host.Open, host.Config{})
+	boot.Do(s, "host limits", raiseLimits, limits{machine, cfg, log})
+	boot.Step(s, "data root", openDataRoot, cfg)
+	guard := boot.Step(s, "security", security.Open, securityConfig(cfg, machine))
+	layers := boot.Step(s, "storage", storage.Open, storage.Config{Root: cfg.DataRoot, Driver: cfg.Storage.Driver, Options: cfg.Storage.Options})
+	journal := boot.Step(s, "events", events.Open, events.Config{})
+	images := boot.Step(s, "images", image.Open, image.Config{Storage: layers, Events: journal})
+	volumes := boot.Step(s, "volumes", volume.Open, volume.Config{Root: cfg.DataRoot, Events: journal})
+	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
+	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
+	tasks := boot.Step(s, "runtime", task.Open, taskConfig(cfg))
+	containers := boot.Step(s, "containers", container.Open, container.Config{
+		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
+		Networks: networksForContainers{nets}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
+		Settings: containerSettings(cfg, machine), Log: log,
+	})
+	boot.Do(s, "restore", restore, restoring{containers, nets, tasks})
+	execs := boot.Step(s, "exec", exec.Open, exec.Config{Containers: containers, Resizer: tasks})
+	streams := boot.Step(s, "stdio", stdio.Open, stdio.Config{Containers: containers, Tasks: tasks})
+	files := archive.New(archive.Config{
+		Containers: recordsForArchive{containers}, Layers: layers, Volumes: volumes,
+		Dir: filepath.Join(cfg.DataRoot, "containers"), Told: announce(containers),
+	})
+	measures := boot.Step(s, "stats", stats.Open, stats.Config{Containers: containers, Topped: topped(containers)})
+	facts := boot.Step(s, "system", system.Open, system.Config{
+		Settings: cfg, Host: machine, ID: identity.ID, Containers: containers, Images: images, Volumes: volumes,
+		Storage: layers, Runtimes: tasks, Security: guard, Events: journal,
+		APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: "nftables",
+		Plugins: system.Plugins{Log: drivers.Names(), Network: []string{"bridge", "host", "null"}, Volume: []string{"local"}},
+	})
+	server := boot.Step(s, "API", api.Open, api.Config{
+		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Volumes: volumes,
+		Networks: nets, System: facts, Events: journal, ServerVersion: version.Number, MinVersion: cfg.Serve.MinAPIVersion,
+		Experimental: cfg.Serve.Experimental, CgroupV2: containerSettings(cfg, machine).Spec.Cgroup2, Log: log,
+	})
+
+	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, id: identity.ID}
+	d.settings.Store(cfg)
+	return d, s.Done()
+}

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"context"
+
+	"gantry/container"
+	"gantry/container/record"
+	"gantry/image"
+	"gantry/network"
+	"gantry/volume"
+
+	containertypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Adapters between rooms that are strangers to each other: the same values under the names that each side has for them.
+
+type imagesForContainers struct{ *image.Service }
+
+func (i imagesForContainers) Resolve(ctx context.Context, ref string, platform *ocispec.Platform) (*container.Image, error) {
+	found, err := i.Service.Resolve(ctx, ref, platform)
+	if err != nil {
+		return nil, err
+	}
+	return (*container.Image)(found), nil
+}
+
+func (i imagesForContainers) Hold(ctx context.Context, id string, by container.Holder) (func(context.Context) error, error) {
+	return i.Service.Hold(ctx, id, image.Holder(by))
+}
+
+func (i imagesForContainers) Commit(ctx context.Context, o container.CommitOptions) (string, error) {
+	return i.Service.Commit(ctx, image.CommitOptions(o))
+}
+
+func (i imagesForContainers) ApplyChanges(cfg *containertypes.Config, changes []string) error {
+	return image.ApplyChanges(cfg, changes)
+}
+
+type volumesForContainers struct{ *volume.Service }
+
+func (v volumesForContainers) Hold(ctx context.Context, name string, by container.Holder) (func(context.Context) error, error) {
+	return v.Service.Hold(ctx, name, volume.Holder(by))
+}
+
+type networksForContainers struct{ *network.Service }
+
+func (n networksForContainers) Check(ctx context.Context, r container.NetworkRequest) error {
+	return n.Service.Check(ctx, network.Request(r))
+}
+
+func (n networksForContainers) Connect(ctx context.Context, r container.NetworkRequest) (*container.Sandbox, error) {
+	sb, err := n.Service.Connect(ctx, network.Request(r))
+	return (*container.Sandbox)(sb), err
+}
+
+func (n networksForContainers) Adopt(ctx context.Context, r container.NetworkRequest, sb container.Sandbox) error {
+	return n.Service.Adopt(ctx, network.Request(r), network.Sandbox(sb))
+}
+
+type recordsForArchive struct{ *container.Service }
+
+func (c recordsForArchive) Record(ref string) (*record.Container, error) {
+	found, err := c.Get(ref)
+	if err != nil {
+		return nil, err
+	}
+	return found.Record(), nil
+}
+
+// announce publishes an event of a container for a room that has no journal.
+func announce(c *container.Service) func(*record.Container, events.Action) {
+	return func(r *record.Container, action events.Action) { c.Announce(r, action, nil) }
+}

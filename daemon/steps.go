@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"gantry/api"
+	"gantry/config"
+	"gantry/container"
+	"gantry/container/record"
+	"gantry/events"
+	"gantry/host"
+	"gantry/network"
+	"gantry/security"
+	"gantry/task"
+
+	apievents "github.com/moby/moby/api/types/events"
+)
+
+// The steps of Open that are more than one room's Open.
+
+type limits struct {
+	host *host.Host
+	cfg  *config.Config
+	log  *slog.Logger
+}
+
+// raiseLimits refuses a host that cannot run containers; what cannot be raised is a warning.
+func raiseLimits(ctx context.Context, l limits) error {
+	if err := l.host.Check(); err != nil {
+		return err
+	}
+	if err := l.host.Raise(ctx, l.cfg.OOMScoreAdjust); err != nil {
+		l.log.Warn("limits of this process not raised in full", "error", err)
+	}
+	return nil
+}
+
+func securityConfig(cfg *config.Config, h *host.Host) security.Config {
+	c := security.Config{
+		SeccompProfile: cfg.Containers.SeccompProfile, SELinux: cfg.Containers.SELinux,
+		CgroupnsMode: cfg.Containers.CgroupnsMode, NoNewPrivs: cfg.Containers.NoNewPrivileges,
+	}
+	if c.CgroupnsMode == "" && h != nil {
+		c.CgroupnsMode = h.CgroupnsMode()
+	}
+	return c
+}
+
+func with(c network.Config, journal *events.Journal) network.Config {
+	c.Events = journal
+	return c
+}
+
+type restoring struct {
+	containers *container.Service
+	networks   *network.Service
+	tasks      *task.Service
+}
+
+// restore brings back the containers, then removes what no container claimed, and only then lets exits in.
+func restore(ctx context.Context, r restoring) error {
+	if err := r.containers.Restore(ctx); err != nil {
+		return err
+	}
+	if err := r.networks.Settle(ctx); err != nil {
+		return err
+	}
+	r.tasks.Subscribe(r.containers)
+	r.containers.Resume(ctx)
+	return nil
+}
+
+func topped(c *container.Service) func(*record.Container) {
+	return func(r *record.Container) { c.Announce(r, apievents.ActionTop, nil) }
+}
+
+func oldest(cfg *config.Config) string {
+	if cfg.Serve.MinAPIVersion != "" {
+		return cfg.Serve.MinAPIVersion
+	}
+	return api.Oldest.String()
+}
