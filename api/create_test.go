@@ -170,5 +170,8 @@ func FuzzExec(f *testing.F) {
 		if err == nil && len(req.Cmd) == 0 {
 			t.Error("no command")
 		}
+		if err == nil && strings.Contains(body, "ctrl-a") && req.DetachKeys == "ctrl-a" {
+			t.Error("the keys are not codes")
+		}
 	})
 }

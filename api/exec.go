@@ -44,8 +44,12 @@ func decodeExec(w *response, r *request) (containertypes.ExecCreateRequest, erro
 	if len(req.Cmd) == 0 {
 		return req, invalid("No exec command specified")
 	}
-	if _, err := parseDetachKeys(req.DetachKeys); err != nil {
-		return req, invalid("Invalid escape keys (%s) provided", req.DetachKeys)
+	if req.DetachKeys != "" {
+		keys, err := parseDetachKeys(req.DetachKeys)
+		if err != nil {
+			return req, invalid("Invalid escape keys (%s) provided", req.DetachKeys)
+		}
+		req.DetachKeys = string(keys) // what inspect shows, and start looks for
 	}
 	if r.version.before(42) {
 		req.ConsoleSize = nil
