@@ -108,6 +108,7 @@ func (s *Supervisor) list() []protocol.Task {
 func (s *Supervisor) shutdown() error {
 	s.mu.Lock()
 	n := len(s.tasks)
+	s.closing = n == 0
 	s.mu.Unlock()
 	if n > 0 {
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("supervisor has %d tasks", n))

@@ -136,6 +136,9 @@ func (s *Supervisor) discard(id string, w *wires) {
 	}
 }
 
+// errClosing sends a gantryd to the next supervisor, which it starts.
+var errClosing = errdefs.ErrUnavailable.WithMessage("supervisor is ending")
+
 // hello makes a connection the one that is told things.
 func (s *Supervisor) hello(me *session, h protocol.Hello) (protocol.Welcome, error) {
 	w := protocol.Welcome{Version: protocol.Version, Pid: os.Getpid()}
@@ -143,6 +146,10 @@ func (s *Supervisor) hello(me *session, h protocol.Hello) (protocol.Welcome, err
 		return w, errdefs.ErrFailedPrecondition.WithMessage("gantryd and gantry-supervisor do not speak the same version: upgrade the supervisor in place")
 	}
 	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return w, errClosing
+	}
 	old := s.session
 	s.session, s.catchUp = me, h.CatchUp
 	w.Fresh = s.fresh

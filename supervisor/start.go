@@ -66,13 +66,16 @@ func (s *Supervisor) launchTask(ctx context.Context, t *task, r protocol.Start, 
 	if err != nil {
 		return errors.Join(err, closeLog(log))
 	}
+	if err := errors.Join(s.save(t), t.wires.ends.Close()); err != nil {
+		return errors.Join(err, closeLog(log))
+	}
 	t.wires.begin(log)
 	s.keep(s.current(), t.target(), t.wires, t.init)
 	go s.followTask(t, ended)
 	if t.oom != nil {
 		go s.followOOM(t)
 	}
-	return errors.Join(t.wires.ends.Close(), s.save(t))
+	return nil
 }
 
 // openLog opens the container's log; nil where nothing is kept.

@@ -66,6 +66,7 @@ type Supervisor struct {
 	session  *session
 	catchUp  string
 	fresh    bool // records have not been read yet
+	closing  bool // nothing more is begun: gantryd has said Shutdown
 	handed   map[protocol.Target]map[string]*os.File
 	rests    map[protocol.Target]map[string]stdio.Unread
 }

@@ -208,6 +208,10 @@ const acknowledgeWait = 5 * time.Second
 func (s *Supervisor) reserve(ctx context.Context, t *task) error {
 	for {
 		s.mu.Lock()
+		if s.closing {
+			s.mu.Unlock()
+			return errClosing
+		}
 		old := s.tasks[t.id()]
 		if old == nil {
 			s.tasks[t.id()] = t

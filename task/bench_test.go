@@ -107,7 +107,9 @@ func BenchmarkParallelStarts(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			id := randomID(b)
-			if _, err := h.start(h.spec(id, "exit 0")); err != nil {
+			spec := h.spec(id, "exit 0")
+			spec.OCI.Linux.Namespaces = spec.OCI.Linux.Namespaces[:4] // not the network's: the kernel takes those down one by one
+			if _, err := h.start(spec); err != nil {
 				b.Error(err)
 				return
 			}

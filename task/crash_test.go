@@ -293,7 +293,9 @@ func TestSupervisorIsKilledDuringExit(t *testing.T) {
 	for _, point := range []string{"supervisor.exit.seen", "supervisor.exit.recorded"} {
 		t.Run(point, func(t *testing.T) {
 			h := newHostThatDiesAt(t, point)
-			st := h.mustStart(h.spec(randomID(t), "exit 3"))
+			id := randomID(t)
+			st := h.mustStart(h.spec(id, "while [ ! -e /tmp/stop ]; do sleep 0.01; done; exit 3"))
+			h.stopCounting(id)
 			e := h.exit()
 			if e.Run != st.Run || e.Code != 3 || e.Unknown {
 				t.Errorf("exit %+v", e)
