@@ -251,5 +251,9 @@ func Load(program string, args []string, env func(string) string) (*Config, erro
 	return c, nil
 }
 
+// Getenv looks into the environment that the configuration was read with: what concerns systemd is removed from the
+// process's own, because containers and their runtimes would inherit it.
+func (c *Config) Getenv(name string) string { return c.env(name) }
+
 // Set reports whether the option of that name was set, rather than left to its default.
 func (c *Config) Set(option string) bool { return c.set[option] }

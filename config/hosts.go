@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ func (c *Config) completeHosts() error {
 	hosts := c.Serve.Hosts
 	if len(hosts) == 0 {
 		hosts = []string{""}
+		if c.env("LISTEN_PID") == strconv.Itoa(os.Getpid()) {
+			hosts = []string{"fd://"} // systemd has opened the sockets
+		}
 	}
 	c.Serve.Hosts = nil
 	for _, host := range hosts {

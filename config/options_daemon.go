@@ -17,7 +17,7 @@ func (c *Config) serveOptions() []option {
 	tls := &c.Serve.TLS
 	return []option{
 		{name: "host", keys: []string{"hosts"}, short: "H", arg: "URL", value: texts(&c.Serve.Hosts, nil),
-			help: "Serve the API there: unix://PATH, tcp://ADDRESS:PORT, or fd:// for sockets that systemd has opened. May be given several times."},
+			help: "Serve the API there: unix://PATH, tcp://ADDRESS:PORT, or fd:// for sockets that systemd has opened. May be given several times. The default is fd:// when systemd has opened sockets, or else a Unix socket."},
 		{name: "docker-socket", value: boolean(&c.dockerSocket), cliOnly: true,
 			help: "Serve the API on /var/run/docker.sock, too, where Docker's clients look for it."},
 		{name: "group", short: "G", arg: "GROUP", value: text(&c.Serve.Group),

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -118,6 +120,22 @@ func TestHosts(t *testing.T) {
 	c := load(t, "--config-file=/dev/null", "-H", "tcp://0.0.0.0", "--tlsverify")
 	if c.Serve.Hosts[0] != "tcp://0.0.0.0:2376" || !c.Serve.TLS.Enabled {
 		t.Errorf("%+v", c.Serve)
+	}
+}
+
+func TestSocketsOfSystemdAreTheDefault(t *testing.T) {
+	env := map[string]string{"LISTEN_PID": strconv.Itoa(os.Getpid()), "LISTEN_FDS": "1"}
+	getenv := func(k string) string { return env[k] }
+	c, err := Load("gantryd", []string{"--config-file=/dev/null"}, getenv)
+	if err != nil || !slices.Equal(c.Serve.Hosts, []string{"fd://"}) {
+		t.Errorf("%v, %v", c, err)
+	}
+	if c.Getenv("LISTEN_FDS") != "1" {
+		t.Error("the environment is lost")
+	}
+	env["LISTEN_PID"] = "1" // meant for somebody else
+	if c, err := Load("gantryd", []string{"--config-file=/dev/null"}, getenv); err != nil || c.Serve.Hosts[0] != "unix:///run/gantry/gantry.sock" {
+		t.Errorf("%v, %v", c, err)
 	}
 }
 

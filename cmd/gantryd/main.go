@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gantry/config"
 	"gantry/daemon"
@@ -25,7 +26,7 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 	if done, err := generate(program, args, stdout); done {
 		return report(err, stderr)
 	}
-	cfg, err := config.Load(program, args, os.Getenv)
+	cfg, err := config.Load(program, args, environment())
 	switch {
 	case err != nil:
 		return report(err, stderr)
@@ -70,6 +71,26 @@ func generate(program string, args []string, w io.Writer) (done bool, err error)
 	return false, nil
 }
 
+// environment returns the lookup in a copy of the environment.
+func environment() func(string) string {
+	all := map[string]string{}
+	for _, entry := range os.Environ() {
+		key, value, _ := strings.Cut(entry, "=")
+		all[key] = value
+	}
+	return func(name string) string { return all[name] }
+}
+
+// forget removes systemd's messages to this process from the environment. An OCI runtime that inherits NOTIFY_SOCKET would
+// hand it to the container.
+func forget() error {
+	var errs []error
+	for _, name := range []string{"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC"} {
+		errs = append(errs, os.Unsetenv(name))
+	}
+	return errors.Join(errs...)
+}
+
 // prepare applies what concerns the process itself, and says what the operator should know.
 func prepare(cfg *config.Config, log *slog.Logger) error {
 	for _, text := range cfg.Warnings {
@@ -83,7 +104,7 @@ func prepare(cfg *config.Config, log *slog.Logger) error {
 		log.Warn("overriding existing proxy variable with value from configuration", "name", o.Name, "old-value", o.Old, "new-value", o.New)
 	}
 	if err != nil {
-		return errors.Join(errors.New("set proxy variables"), err)
+		return fmt.Errorf("set proxy variables: %w", err)
 	}
-	return nil
+	return forget()
 }

@@ -15,8 +15,11 @@ import (
 const firstFD = 3
 
 // openActivated takes systemd's sockets over: all of them, or the one that which names.
-func openActivated(which string) ([]Listener, error) {
-	names, err := activated(os.Getenv, os.Getpid())
+func openActivated(which string, getenv func(string) string) ([]Listener, error) {
+	if getenv == nil {
+		getenv = os.Getenv
+	}
+	names, err := activated(getenv, os.Getpid())
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	// GroupOptional makes a group that the host does not have no error: the socket is root's alone then.
 	GroupOptional bool
 	TLS           *tls.Config // of tcp:// hosts; nil for none. See TLS.
+	// Getenv finds what systemd says of fd:// sockets; nil for os.Getenv.
+	Getenv func(string) string
 }
 
 // Listener is one open socket.
@@ -51,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (all []Listener, warnings []string, e
 		case "tcp":
 			opened, err = openTCP(ctx, rest, cfg)
 		case "fd":
-			opened, err = openActivated(rest)
+			opened, err = openActivated(rest, cfg.Getenv)
 		default:
 			err = fmt.Errorf("invalid bind address format: %s", host)
 		}

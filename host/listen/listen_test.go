@@ -1,12 +1,15 @@
 package listen
 
 import (
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func open(t *testing.T, cfg Config) Listener {
@@ -131,5 +134,69 @@ func TestActivationIsMeantForOneProcess(t *testing.T) {
 	env["LISTEN_FDS"] = "-1"
 	if _, err := activated(getenv, 7); err == nil {
 		t.Error("-1 sockets")
+	}
+}
+
+// TestHelper is the child of the next test, not a test of its own.
+func TestHelper(t *testing.T) {
+	if os.Getenv("LISTEN_HELPER") == "" {
+		return
+	}
+	all, _, err := Open(t.Context(), Config{Hosts: []string{"fd://api"}})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	c, err := all[0].Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte(all[0].Host)); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	_ = all[0].Close()
+}
+
+func TestSocketOfSystemdIsServed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// LISTEN_PID is the helper's own: the shell becomes it.
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" -test.run '^TestHelper$'`, os.Args[0])
+	cmd.Env = append(os.Environ(), "LISTEN_HELPER=1", "LISTEN_FDS=2", "LISTEN_FDNAMES=other:api")
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	cmd.ExtraFiles = []*os.File{null, f}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if err != nil || string(answer) != "unix://"+path {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error("the name of systemd's socket is gone")
 	}
 }
