@@ -85,8 +85,7 @@ func (c Cgroups) check() error {
 	case c.Version == 0:
 		return errors.New("no control groups are mounted: mount cgroup2 on /sys/fs/cgroup")
 	case c.Controllers[neededController] == "":
-		// dockerd's words.
-		return errors.New("Devices cgroup isn't mounted")
+		return errors.New("devices cgroup isn't mounted: without it, containers cannot be kept from the host's devices")
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 	if err == nil {
 		t.Fatal("nothing is missing")
 	}
-	for _, want := range []string{"the kernel is 4.19.0", "no net namespaces", "Devices cgroup isn't mounted"} {
+	for _, want := range []string{"the kernel is 4.19.0", "no net namespaces", "devices cgroup isn't mounted"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}
