@@ -133,7 +133,7 @@ func TestPing(t *testing.T) {
 
 func TestRefusalsOfRequests(t *testing.T) {
 	s := open(t, Config{})
-	const json, plain = "application/json", "text/plain; charset=utf-8"
+	const json = "application/json"
 	for _, tc := range []struct {
 		method, path, body, contentType string
 		status                          int
@@ -141,8 +141,8 @@ func TestRefusalsOfRequests(t *testing.T) {
 	}{
 		{"GET", "/v1.99/info", "", "", 400, `{"message":"client version 1.99 is too new. Maximum supported API version is 1.56"}` + "\n", json},
 		{"GET", "/v2/info", "", "", 400, `{"message":"client version 2 is too new. Maximum supported API version is 1.56"}` + "\n", json},
-		{"GET", "/v1.23/info", "", "", 400, "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n", plain},
-		{"GET", "/v1.10/info", "", "", 400, "client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n", plain},
+		{"GET", "/v1.23/info", "", "", 400, `{"message":"client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"}` + "\n", json},
+		{"GET", "/v1.10/info", "", "", 400, `{"message":"client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"}` + "\n", json},
 		{"GET", "/nowhere", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"GET", "/v1.99/nowhere", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"GET", "/v1.x/info", "", "", 404, `{"message":"page not found"}` + "\n", json},

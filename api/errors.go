@@ -44,12 +44,6 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// isBeforeJSONErrors reports whether clients of that version expect errors as plain text.
-func isBeforeJSONErrors(text string) bool {
-	asked, ok := parseVersion(text)
-	return ok && asked.before(24)
-}
-
 // fail answers with an error, or cuts the connection when an answer has begun: a client must not take it for whole.
 func (s *Server) fail(w *response, r *request, err error) {
 	if w.hijacked {
@@ -70,14 +64,10 @@ func (s *Server) fail(w *response, r *request, err error) {
 	default:
 		s.log.Debug("request refused", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
-	writeError(w, status, err.Error(), r.plainErrors)
+	writeError(w, status, err.Error())
 }
 
-func writeError(w http.ResponseWriter, status int, message string, plain bool) {
-	if plain {
-		http.Error(w, message, status)
-		return
-	}
+func writeError(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if status == http.StatusNotModified { // has no body
@@ -101,5 +91,5 @@ func (s *Server) recovered(w *response, r *request, cause any) {
 	if w.status != 0 || w.hijacked {
 		panic(http.ErrAbortHandler)
 	}
-	writeError(w, http.StatusInternalServerError, "internal error: the engine's log has the details", r.plainErrors)
+	writeError(w, http.StatusInternalServerError, "internal error: the engine's log has the details")
 }

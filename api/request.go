@@ -26,11 +26,10 @@ const bodyTimeout = time.Minute
 // request is an HTTP request with what the routing has found out.
 type request struct {
 	*http.Request
-	server      *Server
-	version     version
-	query       url.Values
-	values      []string // wildcards of the route, as pairs
-	plainErrors bool     // the client is older than JSON error bodies
+	server  *Server
+	version version
+	query   url.Values
+	values  []string // wildcards of the route, as pairs
 }
 
 // prepare reads the query. Errors: invalid argument.

@@ -98,7 +98,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(rw.Header(), s.headers)
 	req := &request{Request: r, server: s}
 	text, path, _ := splitVersion(r.URL.Path)
-	req.plainErrors = isBeforeJSONErrors(text)
 	pattern := ""
 	defer func() { s.account(req, rw, pattern, time.Since(began)) }()
 	defer func() { s.recovered(rw, req, recover()) }()
