@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
@@ -87,13 +88,18 @@ func (f *NFTables) Published(context.Context) ([]Port, error) {
 	if err != nil {
 		return nil, err
 	}
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyIPv4)
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }) {
+		return nil, nil
+	}
 	var ports []Port
 	exact, wild := maps(table())
 	for _, s := range []*nftables.Set{exact, wild} {
 		elements, err := c.GetSetElements(s)
-		if errors.Is(err, unix.ENOENT) {
-			continue // no table yet
-		} else if err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("list published ports: %w", err)
 		}
 		for _, e := range elements {

@@ -143,4 +143,3 @@ func family(protocol string, p firewall.Port) string {
 	}
 	return protocol + "6"
 }
-

@@ -1,0 +1,179 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"gantry/network/firewall"
+	"gantry/network/ipam"
+	"gantry/network/ports"
+	"gantry/network/sandbox"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Service is the network controller. Safe for concurrent use.
+type Service struct {
+	cfg       Config
+	host      *netlink.Handle
+	pool      *sandbox.Pool
+	firewall  firewall.Firewall
+	allocator *ports.Allocator
+	ipv6      bool // the host has IPv6
+
+	bridge sandbox.Bridge // zero without a default network
+	subnet *ipam.Subnet   // of bridge
+	nets   map[string]*network.Network
+	before []string // keys of the sandboxes of an earlier process
+
+	background sync.WaitGroup // what Disconnect leaves to be done
+
+	rules sync.Mutex // one change of the firewall at a time, in the order of published
+
+	mu        sync.Mutex // guards what follows
+	connected map[string]*connection
+	published map[firewall.Port]struct{} // what the firewall publishes
+}
+
+// connection is a container with its sandbox.
+type connection struct {
+	id, name string
+	network  string
+	sandbox  Sandbox
+	veth     string // of the host; "" for none
+	address  netip.Addr
+	bindings []*ports.Binding
+}
+
+// Open brings the default networks and the firewall into being and removes what a crash left behind,
+// except the sandboxes of the containers that Adopt is going to claim: see Settle.
+func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
+	s := &Service{
+		cfg: cfg, firewall: &firewall.NFTables{}, allocator: ports.New(!cfg.NoProxy || cfg.NoFirewall),
+		connected: map[string]*connection{}, published: map[firewall.Port]struct{}{},
+	}
+	if cfg.NoFirewall {
+		s.firewall = firewall.None{}
+	}
+	if s.cfg.MTU == 0 {
+		s.cfg.MTU = 1500
+	}
+	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
+		s.ipv6 = true
+	}
+	dir := filepath.Join(cfg.ExecRoot, "netns")
+	if s.before, err = sandbox.Keys(dir); err != nil {
+		return nil, err
+	}
+	if s.host, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.host.Close()
+		}
+	}()
+	if err := s.openNetworks(); err != nil {
+		return nil, err
+	}
+	if err := s.openRules(ctx); err != nil {
+		return nil, err
+	}
+	if s.pool, err = sandbox.NewPool(dir); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openRules puts the firewall's rules in place, with the ports of containers that have run on.
+func (s *Service) openRules(ctx context.Context) error {
+	if !s.cfg.NoForward && s.bridge.Name != "" {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
+			return fmt.Errorf("enable forwarding: %w", err)
+		}
+	}
+	before, err := s.firewall.Published(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range before {
+		s.published[p] = struct{}{}
+	}
+	return s.firewall.Set(ctx, s.desired())
+}
+
+// desired is what the firewall is to do.
+func (s *Service) desired() firewall.Desired {
+	var d firewall.Desired
+	if s.bridge.Name != "" {
+		d.Bridges = []firewall.Bridge{{
+			Name: s.bridge.Name, Subnet: s.bridge.Address.Masked(), Gateway: s.bridge.Address.Addr(),
+			Masquerade: !s.cfg.NoMasquerade, Isolated: s.cfg.NoICC,
+		}}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.published {
+		d.Ports = append(d.Ports, p)
+	}
+	return d
+}
+
+// publish changes which ports lead to containers. Rules that somebody has flushed are put back on the way.
+func (s *Service) publish(ctx context.Context, add, remove []firewall.Port) error {
+	if len(add)+len(remove) == 0 {
+		return nil
+	}
+	s.rules.Lock()
+	defer s.rules.Unlock()
+	s.mu.Lock()
+	for _, p := range remove {
+		delete(s.published, p)
+	}
+	for _, p := range add {
+		s.published[p] = struct{}{}
+	}
+	s.mu.Unlock()
+	err := s.firewall.Remove(ctx, remove)
+	if err == nil {
+		err = s.firewall.Add(ctx, add)
+	}
+	if err != nil {
+		slog.Debug("firewall is not as it was left, replacing its rules", "err", err)
+		return s.firewall.Set(ctx, s.desired())
+	}
+	return nil
+}
+
+// Close leaves sandboxes of running containers as they are. It waits for what Disconnect has left to be done. Idempotent.
+func (s *Service) Close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		s.background.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	all := s.connected
+	s.connected = map[string]*connection{}
+	s.mu.Unlock()
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, s.allocator.Release(c.bindings)) // the sockets; the rules go on
+	}
+	errs = append(errs, s.pool.Close())
+	s.host.Close()
+	return errors.Join(errs...)
+}
