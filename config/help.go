@@ -124,7 +124,7 @@ func variables() []entry {
 func signals() []entry {
 	return []entry{
 		{"SIGHUP", `Read the configuration file again. Options that are marked "Reloaded" take effect at once.`},
-		{"SIGTERM, SIGINT", "Stop the containers, unless --live-restore is on, and exit. Three times: exit at once."},
+		{"SIGTERM, SIGINT", "Stop the containers, unless --live-restore is on, and exit."},
 		{"SIGUSR1", "Write the stacks of all goroutines to a file in the exec root, and its name to the log."},
 	}
 }

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -120,15 +121,22 @@ func (s *Service) addRuntimes(info *system.Info, set *config.Config) {
 	info.InitBinary, info.InitCommit.ID = s.initBinary(set)
 }
 
+// ownInit is the init process of containers that comes with this engine.
+const ownInit = "gantry-init"
+
 // initBinary is the init process of containers with its version; that of a foreign one is not known.
 func (s *Service) initBinary(set *config.Config) (name, commit string) {
+	name = ownInit
 	switch {
 	case set.Containers.InitPath != "":
-		return set.Containers.InitPath, "N/A" // as dockerd says
+		name = set.Containers.InitPath
 	case s.cfg.InitBinary != "":
-		return s.cfg.InitBinary, version.Number
+		name = filepath.Base(s.cfg.InitBinary)
 	}
-	return "gantry-init", version.Number
+	if name != ownInit {
+		return name, "N/A" // as dockerd says
+	}
+	return name, version.Number
 }
 
 func addProxies(info *system.Info, set *config.Config) {
