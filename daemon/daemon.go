@@ -20,6 +20,7 @@ import (
 	"gantry/internal/boot"
 	"gantry/internal/version"
 	"gantry/logdriver/drivers"
+	"gantry/metrics"
 	"gantry/network"
 	"gantry/security"
 	"gantry/storage"
@@ -51,6 +52,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	s := boot.New(ctx, log)
 	s.Before = before
 
+	measured := metrics.New()
 	machine := boot.Step(s, "platform", host.Open, host.Config{})
 	boot.Do(s, "host limits", raiseLimits, limits{machine, cfg, log})
 	boot.Step(s, "data root", openDataRoot, cfg)
@@ -65,7 +67,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	containers := boot.Step(s, "containers", container.Open, container.Config{
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
 		Networks: networksForContainers{nets}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
-		Settings: containerSettings(cfg, machine), Log: log,
+		Settings: containerSettings(cfg, machine), Log: log, Observe: measured.ContainerAction, Probed: measured.HealthCheck,
 	})
 	boot.Do(s, "restore", restore, restoring{containers, nets, tasks})
 	execs := boot.Step(s, "exec", exec.Open, exec.Config{Containers: containers, Resizer: tasks})
@@ -78,7 +80,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	facts := boot.Step(s, "system", system.Open, system.Config{
 		Settings: cfg, Host: machine, ID: identity.ID, Containers: containers, Images: images, Volumes: volumes,
 		Storage: layers, Runtimes: tasks, Security: guard, Events: journal,
-		APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: "nftables",
+		Observe: measured.HostInfo, APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: "nftables",
 		Plugins: system.Plugins{Log: drivers.Names(), Network: []string{"bridge", "host", "null"}, Volume: []string{"local"}},
 	})
 	server := boot.Step(s, "API", api.Open, api.Config{
@@ -86,6 +88,12 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		Networks: nets, System: facts, Events: journal, ServerVersion: version.Number, MinVersion: cfg.Serve.MinAPIVersion,
 		Experimental: cfg.Serve.Experimental, CgroupV2: containerSettings(cfg, machine).Spec.Cgroup2, Log: log,
 	})
+
+	boot.Do(s, "metrics", describe, described{measured, machine, layers, containers, journal, identity.ID})
+	boot.Step(s, "metrics server", metrics.Serve, metrics.ServeConfig{Metrics: measured, Address: cfg.Serve.MetricsAddr})
+	for step, took := range s.Took {
+		measured.StartStep(step, took)
+	}
 
 	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, id: identity.ID}
 	d.settings.Store(cfg)

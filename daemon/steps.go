@@ -10,8 +10,11 @@ import (
 	"gantry/container/record"
 	"gantry/events"
 	"gantry/host"
+	"gantry/internal/version"
+	"gantry/metrics"
 	"gantry/network"
 	"gantry/security"
+	"gantry/storage"
 	"gantry/task"
 
 	apievents "github.com/moby/moby/api/types/events"
@@ -80,4 +83,30 @@ func oldest(cfg *config.Config) string {
 		return cfg.Serve.MinAPIVersion
 	}
 	return api.Oldest.String()
+}
+
+type described struct {
+	metrics    *metrics.Service
+	host       *host.Host
+	storage    *storage.Service
+	containers *container.Service
+	events     *events.Journal
+	id         string
+}
+
+// describe tells the metrics what is only known when the rooms are open.
+func describe(_ context.Context, d described) error {
+	driver, _ := d.storage.Driver()
+	d.metrics.Describe(metrics.Engine{
+		ID: d.id, Version: version.Number, Commit: version.Read().Short(), Architecture: d.host.Architecture,
+		Kernel: d.host.Kernel.Release, OS: d.host.OS.Name, OSType: "linux", OSVersion: d.host.OS.Version,
+		StorageDriver: driver, CPUs: d.host.CPUs, Memory: d.host.Memory,
+	}, metrics.Sources{
+		States: func() (running, paused, stopped int) {
+			n := d.containers.Count()
+			return n.Running, n.Paused, n.Stopped
+		},
+		Subscribers: d.events.Subscribers, Events: d.events.Published,
+	})
+	return nil
 }

@@ -39,6 +39,7 @@ type Journal struct {
 	oldest      int // index in retained, once it is full
 	size        int // of retained when it is full
 	subscribers map[*subscription]struct{}
+	published   uint64
 	closed      bool
 }
 
@@ -76,10 +77,18 @@ func (j *Journal) Publish(typ events.Type, action events.Action, actor events.Ac
 	// Within the lock, so that the order of times is that of the events.
 	now := time.Now()
 	m.Time, m.TimeNano = now.Unix(), now.UnixNano()
+	j.published++
 	j.retain(m)
 	for s := range j.subscribers {
 		s.offer(m)
 	}
+}
+
+// Published is the number of events since the start.
+func (j *Journal) Published() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.published
 }
 
 // retain is called with mu held.
