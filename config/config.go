@@ -4,6 +4,10 @@
 // the name), or both, and one line in the tables options_*.go: help, man page, shell completion, the merge and the
 // reload all read these tables. A group is the options of one concern and a struct of Config.
 //
+// A new option is a field of Config, its default in Default, and a line in the table of its group. If it can change in a
+// running daemon, the line says so, and whoever acts on it takes the new value in its Reload. An option that nothing acts on
+// yet says what is missing, and is refused.
+//
 // The package looks at nothing but its arguments, the environment that it is given and the file. Whether the host can
 // do what is asked for is decided where it is done.
 package config

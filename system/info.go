@@ -118,6 +118,9 @@ func (s *Service) addRuntimes(info *system.Info, set *config.Config) {
 		}
 	}
 	info.RuncCommit.ID = all[byDefault].Version
+	if byDefault != "runc" {
+		info.RuncCommit.ID = byDefault + " " + info.RuncCommit.ID // clients print it as the version of runc
+	}
 	info.InitBinary, info.InitCommit.ID = s.initBinary(set)
 }
 

@@ -121,7 +121,7 @@ func TestInfoIsFilledFromTheHostAndTheRooms(t *testing.T) {
 		"root":        info.DockerRootDir == "/x",
 		"labels":      slices.Equal(info.Labels, []string{"a=b"}),
 		"runtimes":    info.DefaultRuntime == "crun" && info.Runtimes["crun"].Path == "/usr/bin/crun" && info.Runtimes["broken"].Path == "/nonexistent",
-		"commits":     info.RuncCommit.ID == "1.8.1" && info.InitCommit.ID != "" && info.InitBinary == "gantry-init",
+		"commits":     info.RuncCommit.ID == "crun 1.8.1" && info.InitCommit.ID != "" && info.InitBinary == "gantry-init",
 		"proxy":       info.HTTPProxy == "http://xxxxx:xxxxx@proxy",
 		"pools":       len(info.DefaultAddressPools) == 1 && info.DefaultAddressPools[0].Size == 24,
 		"firewall":    info.FirewallBackend.Driver == "nftables",
