@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"gantry/config"
@@ -18,6 +19,11 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// The main goroutine stays on the main thread, so that no other goroutine is ever locked to it: a
+// thread that has got a namespace of its own must end, and the main thread cannot. It is also the one that
+// /proc/PID/ns shows.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(run(filepath.Base(os.Args[0]), os.Args[1:], os.Stdout, os.Stderr)) }
 
