@@ -21,9 +21,10 @@ func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) error {
 		return err
 	}
 	c := &connection{id: r.ContainerID, name: r.Name, network: n.Name}
-	if err := s.enter(c); err != nil {
+	if err := s.enter(c.id); err != nil {
 		return err
 	}
+	defer s.settle(c)
 	c.sandbox = sb
 	e := sb.Endpoints[n.Name]
 	if e == nil {
@@ -56,7 +57,7 @@ func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
 			bound, err := s.allocator.Bind(ctx, w, to)
 			if err != nil {
 				slog.Warn("port of a running container cannot be reserved again", "container", c.id, "port", b.HostPort, "err", err)
-				continue
+				bound = s.allocator.Keep(w, to)
 			}
 			c.bindings = append(c.bindings, bound...)
 		}
@@ -65,32 +66,36 @@ func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
 
 // Settle removes the sandboxes, endpoints and bindings that no Connect or Adopt has claimed. Once, after restore.
 func (s *Service) Settle(ctx context.Context) error {
+	claimed := map[string]bool{} // keys and interfaces
 	s.mu.Lock()
-	keys, veths, rules := map[string]bool{}, map[string]bool{}, map[firewall.Port]struct{}{}
 	for _, c := range s.connected {
-		keys[c.sandbox.Key], veths[c.veth] = true, true
-		for _, p := range rulesOf(c.bindings) {
-			rules[p] = struct{}{}
-		}
-	}
-	var stale []firewall.Port
-	for p := range s.published {
-		if _, ok := rules[p]; !ok {
-			stale = append(stale, p)
-		}
+		claimed[c.sandbox.Key], claimed[c.veth] = true, true
 	}
 	s.mu.Unlock()
-	errs := []error{s.publish(ctx, nil, stale), s.pool.Sweep(s.before, func(key string) bool { return keys[key] })}
-	if s.bridge.Name != "" {
-		names, err := sandbox.Ports(s.host, s.bridge.Index)
-		errs = append(errs, err)
-		for _, name := range names {
-			if !veths[name] {
-				errs = append(errs, sandbox.Delete(s.host, name))
-			}
+	errs := []error{s.withdrawUnclaimed(ctx)}
+	for _, key := range s.before.keys {
+		if !claimed[key] {
+			errs = append(errs, sandbox.Remove(key))
+		}
+	}
+	for _, name := range s.before.veths {
+		if !claimed[name] {
+			errs = append(errs, sandbox.Delete(s.host, name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// withdrawUnclaimed removes the rules that an earlier process has left, unless a container has been connected or adopted
+// that has the port now.
+func (s *Service) withdrawUnclaimed(ctx context.Context) error {
+	var stale []firewall.Port
+	for _, p := range s.before.ports {
+		if !s.allocator.Held(p) {
+			stale = append(stale, p)
+		}
+	}
+	return s.publish(ctx, nil, stale)
 }
 
 // Renamed updates the names of a connected container.

@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,7 +29,7 @@ func (s *Service) Connect(ctx context.Context, r Request) (_ *Sandbox, err error
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	c := &connection{id: r.ContainerID, name: r.Name, network: n.Name}
-	if err := s.enter(c); err != nil {
+	if err := s.enter(c.id); err != nil {
 		return nil, err
 	}
 	u.Push("forget", func(context.Context) error { s.leave(c.id); return nil })
@@ -55,24 +54,29 @@ func (s *Service) Connect(ctx context.Context, r Request) (_ *Sandbox, err error
 	if err := s.writeFiles(r, n.Name, endpoint.IPAddress); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
 	c.sandbox = sb
-	s.mu.Unlock()
+	s.settle(c)
 	s.notify(c, n, events.ActionConnect)
 	fault.Point("network.connect.done")
 	return &sb, nil
 }
 
-// enter registers a connection, which takes the container's place until leave.
-func (s *Service) enter(c *connection) error {
+// enter takes the container's place, until settle fills it or leave gives it up.
+func (s *Service) enter(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.connected[c.id] != nil {
-		return errdefs.ErrConflict.WithMessage("container " + c.id + " is already connected to network " + s.connected[c.id].network)
+	if c := s.connected[id]; c != nil {
+		return errdefs.ErrConflict.WithMessage("container " + id + " is already connected to network " + c.network)
 	}
-	c.sandbox.Endpoints = map[string]*network.EndpointSettings{c.network: {}}
-	s.connected[c.id] = c
+	s.connected[id] = &connection{id: id}
 	return nil
+}
+
+// settle puts a connection in its place. From here on, only its name changes.
+func (s *Service) settle(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected[c.id] = c
 }
 
 func (s *Service) leave(id string) {
@@ -105,6 +109,7 @@ func (s *Service) join(ctx context.Context, c *connection, sb *Sandbox, e *netwo
 	err = ns.Add(s.host, sandbox.Interface{
 		HostName: c.veth, Name: "eth0", Bridge: s.bridge.Index, MTU: s.cfg.MTU, MAC: mac,
 		Address: netip.PrefixFrom(c.address, s.bridge.Address.Bits()), Gateway: s.gateway(),
+		Isolated: s.cfg.NoICC,
 	})
 	if err != nil {
 		return err
@@ -133,9 +138,13 @@ func (s *Service) bind(ctx context.Context, c *connection, r Request, sb *Sandbo
 	sb.Ports = portMap(r, c.bindings)
 	add := rulesOf(c.bindings)
 	u.Push("withdraw ports", func(ctx context.Context) error { return s.publish(ctx, nil, add) })
-	return s.publish(ctx, add, nil)
+	if err := s.publish(ctx, add, nil); err != nil {
+		return err
+	}
+	return s.forgetFlows(add)
 }
 
+// rulesOf are the bindings that the firewall sees to: IPv6 ones are forwarded, for the network has no IPv6.
 func rulesOf(bindings []*ports.Binding) []firewall.Port {
 	var out []firewall.Port
 	for _, b := range bindings {
@@ -198,23 +207,4 @@ func clearOperational(e *network.EndpointSettings) {
 	e.NetworkID, e.EndpointID, e.IPPrefixLen, e.GlobalIPv6PrefixLen = "", "", 0, 0
 	e.Gateway, e.IPAddress, e.IPv6Gateway, e.GlobalIPv6Address = netip.Addr{}, netip.Addr{}, netip.Addr{}, netip.Addr{}
 	e.MacAddress, e.DNSNames = nil, nil
-}
-
-// Disconnect takes a container's sandbox down. Ports and addresses are free when it returns; the slow
-// rest (veths) goes on in the background. One that is not connected is not an error.
-func (s *Service) Disconnect(ctx context.Context, containerID string) error {
-	s.mu.Lock()
-	c := s.connected[containerID]
-	delete(s.connected, containerID)
-	s.mu.Unlock()
-	if c == nil {
-		return nil
-	}
-	errs := []error{s.publish(ctx, nil, rulesOf(c.bindings)), s.allocator.Release(c.bindings)}
-	if c.address.IsValid() {
-		s.subnet.Release(c.address)
-	}
-	s.background.Go(func() { s.takeDown(c) })
-	s.notify(c, s.nets[c.network], events.ActionDisconnect)
-	return errors.Join(errs...)
 }

@@ -2,32 +2,16 @@ package network
 
 import (
 	"cmp"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 
 	"gantry/network/ports"
-	"gantry/network/sandbox"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
-
-// takeDown removes what nobody waits for.
-func (s *Service) takeDown(c *connection) {
-	if c.veth != "" {
-		if err := sandbox.Delete(s.host, c.veth); err != nil {
-			slog.Warn("cannot remove interface", "container", c.id, "interface", c.veth, "err", err)
-		}
-	}
-	if c.sandbox.Key != "" {
-		if err := sandbox.Remove(c.sandbox.Key); err != nil {
-			slog.Warn("cannot remove sandbox", "container", c.id, "sandbox", c.sandbox.Key, "err", err)
-		}
-	}
-}
 
 // wishes are the bindings that a request asks for, in the order of the container's ports; fixed ports before any ports.
 // Errors: invalid argument.

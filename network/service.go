@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"gantry/network/firewall"
@@ -32,7 +33,7 @@ type Service struct {
 	bridge sandbox.Bridge // zero without a default network
 	subnet *ipam.Subnet   // of bridge
 	nets   map[string]*network.Network
-	before []string // keys of the sandboxes of an earlier process
+	before leftovers
 
 	background sync.WaitGroup // what Disconnect leaves to be done
 
@@ -40,10 +41,25 @@ type Service struct {
 
 	mu        sync.Mutex // guards what follows
 	connected map[string]*connection
-	published map[firewall.Port]struct{} // what the firewall publishes
+	published map[place]netip.AddrPort // what the firewall publishes, and where it leads
 }
 
-// connection is a container with its sandbox.
+// place is a port of the host.
+type place struct {
+	protocol string
+	at       netip.AddrPort
+}
+
+func placeOf(p firewall.Port) place { return place{p.Protocol, p.Host} }
+
+// leftovers are what was there when the service was opened, of containers that run on or that are gone.
+type leftovers struct {
+	keys  []string // of sandboxes
+	veths []string
+	ports []firewall.Port
+}
+
+// connection is a container with its sandbox. One without a network is still being made.
 type connection struct {
 	id, name string
 	network  string
@@ -58,7 +74,7 @@ type connection struct {
 func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	s := &Service{
 		cfg: cfg, firewall: &firewall.NFTables{}, allocator: ports.New(!cfg.NoProxy || cfg.NoFirewall),
-		connected: map[string]*connection{}, published: map[firewall.Port]struct{}{},
+		connected: map[string]*connection{}, published: map[place]netip.AddrPort{},
 	}
 	if cfg.NoFirewall {
 		s.firewall = firewall.None{}
@@ -70,10 +86,10 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		s.ipv6 = true
 	}
 	dir := filepath.Join(cfg.ExecRoot, "netns")
-	if s.before, err = sandbox.Keys(dir); err != nil {
+	if s.before.keys, err = sandbox.Keys(dir); err != nil {
 		return nil, err
 	}
-	if s.host, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+	if s.host, err = netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -83,6 +99,11 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	if err := s.openNetworks(); err != nil {
 		return nil, err
+	}
+	if s.bridge.Name != "" {
+		if s.before.veths, err = sandbox.Ports(s.host, s.bridge.Index); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.openRules(ctx); err != nil {
 		return nil, err
@@ -100,12 +121,12 @@ func (s *Service) openRules(ctx context.Context) error {
 			return fmt.Errorf("enable forwarding: %w", err)
 		}
 	}
-	before, err := s.firewall.Published(ctx)
-	if err != nil {
+	var err error
+	if s.before.ports, err = s.firewall.Published(ctx); err != nil {
 		return err
 	}
-	for _, p := range before {
-		s.published[p] = struct{}{}
+	for _, p := range s.before.ports {
+		s.published[placeOf(p)] = p.To
 	}
 	return s.firewall.Set(ctx, s.desired())
 }
@@ -121,8 +142,8 @@ func (s *Service) desired() firewall.Desired {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for p := range s.published {
-		d.Ports = append(d.Ports, p)
+	for p, to := range s.published {
+		d.Ports = append(d.Ports, firewall.Port{Protocol: p.protocol, Host: p.at, To: to})
 	}
 	return d
 }
@@ -135,11 +156,13 @@ func (s *Service) publish(ctx context.Context, add, remove []firewall.Port) erro
 	s.rules.Lock()
 	defer s.rules.Unlock()
 	s.mu.Lock()
+	// What has come to lead elsewhere meanwhile is not the caller's any more.
+	remove = slices.DeleteFunc(slices.Clone(remove), func(p firewall.Port) bool { return s.published[placeOf(p)] != p.To })
 	for _, p := range remove {
-		delete(s.published, p)
+		delete(s.published, placeOf(p))
 	}
 	for _, p := range add {
-		s.published[p] = struct{}{}
+		s.published[placeOf(p)] = p.To
 	}
 	s.mu.Unlock()
 	err := s.firewall.Remove(ctx, remove)

@@ -32,7 +32,7 @@ type Wish struct {
 // Binding is a port of the host that leads to a container.
 type Binding struct {
 	firewall.Port
-	socket *socket
+	socket *socket // nil if a process has the port, see Keep
 }
 
 // Allocator knows which container has which port. Safe for concurrent use.
@@ -122,11 +122,38 @@ func (a *Allocator) bind(ctx context.Context, p firewall.Port) (*Binding, error)
 	return &Binding{Port: p, socket: s}, nil
 }
 
+// Keep is Bind for a fixed port that some process has taken while the rule that leads it to the container went on: without
+// a socket. What another container has is left out.
+func (a *Allocator) Keep(w Wish, to netip.Addr) []*Binding {
+	var kept []*Binding
+	for _, host := range w.Hosts {
+		p := firewall.Port{
+			Protocol: string(w.Container.Proto()),
+			Host:     netip.AddrPortFrom(host, w.First),
+			To:       netip.AddrPortFrom(to, w.Container.Num()),
+		}
+		if a.hold(p) == nil {
+			kept = append(kept, &Binding{Port: p})
+		}
+	}
+	return kept
+}
+
+// Held reports whether a container has the port.
+func (a *Allocator) Held(p firewall.Port) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, ok := a.held[key{p.Protocol, p.Host.Port()}][p.Host.Addr()]
+	return ok
+}
+
 // Release gives bindings back: their ports are free when it returns.
 func (a *Allocator) Release(all []*Binding) error {
 	var errs []error
 	for _, b := range all {
-		errs = append(errs, b.socket.close())
+		if b.socket != nil {
+			errs = append(errs, b.socket.close())
+		}
 		a.drop(b.Port)
 	}
 	return errors.Join(errs...)

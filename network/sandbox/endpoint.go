@@ -19,6 +19,7 @@ type Interface struct {
 	MAC      net.HardwareAddr
 	Address  netip.Prefix
 	Gateway  netip.Addr // default route; zero for none
+	Isolated bool       // the bridge passes nothing between it and other isolated ports
 }
 
 // Add makes the pair and configures the namespace's end. Nothing is left when it fails.
@@ -38,6 +39,11 @@ func (n *Namespace) Add(host *netlink.Handle, i Interface) (err error) {
 	// A container reaches its own published port through the bridge port that it came from.
 	if err := host.LinkSetHairpin(veth, true); err != nil {
 		return fmt.Errorf("hairpin on %s: %w", i.HostName, err)
+	}
+	if i.Isolated {
+		if err := host.LinkSetIsolated(veth, true); err != nil {
+			return fmt.Errorf("isolate %s: %w", i.HostName, err)
+		}
 	}
 	return n.configure(i)
 }

@@ -85,17 +85,6 @@ func (p *Pool) fill() {
 	}
 }
 
-// Sweep removes the namespaces under the pool's directory that were there before it, except the claimed.
-func (p *Pool) Sweep(before []string, claimed func(key string) bool) error {
-	var errs []error
-	for _, key := range before {
-		if !claimed(key) {
-			errs = append(errs, Remove(key))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Keys lists the namespaces under dir.
 func Keys(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
