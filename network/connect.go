@@ -109,7 +109,7 @@ func (s *Service) join(ctx context.Context, c *connection, sb *Sandbox, e *netwo
 	err = ns.Add(s.host, sandbox.Interface{
 		HostName: c.veth, Name: "eth0", Bridge: s.bridge.Index, MTU: s.cfg.MTU, MAC: mac,
 		Address: netip.PrefixFrom(c.address, s.bridge.Address.Bits()), Gateway: s.gateway(),
-		Isolated: s.cfg.NoICC,
+		Isolated: s.isolate,
 	})
 	if err != nil {
 		return err

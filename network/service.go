@@ -29,6 +29,7 @@ type Service struct {
 	firewall  firewall.Firewall
 	allocator *ports.Allocator
 	ipv6      bool // the host has IPv6
+	isolate   bool // containers are kept from one another by the bridge, not by the firewall
 
 	bridge sandbox.Bridge // zero without a default network
 	subnet *ipam.Subnet   // of bridge
@@ -100,6 +101,9 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if err := s.openNetworks(); err != nil {
 		return nil, err
 	}
+	if s.cfg.NoICC {
+		s.isolate = !filterBridged()
+	}
 	if s.bridge.Name != "" {
 		if s.before.veths, err = sandbox.Ports(s.host, s.bridge.Index); err != nil {
 			return nil, err
@@ -129,6 +133,11 @@ func (s *Service) openRules(ctx context.Context) error {
 		s.published[placeOf(p)] = p.To
 	}
 	return s.firewall.Set(ctx, s.desired())
+}
+
+// filterBridged makes the firewall see what a bridge passes from port to port, and reports whether the kernel can do so.
+func filterBridged() bool {
+	return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("1"), 0) == nil
 }
 
 // desired is what the firewall is to do.
