@@ -15,6 +15,7 @@ import (
 	"gantry/config"
 	"gantry/daemon"
 	"gantry/internal/logfmt"
+	"gantry/internal/logfmt/libraries"
 	"gantry/internal/version"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,7 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 	unix.Umask(0o022) // whatever root's is: modes of layers and directories must not depend on it
 	log := slog.New(logfmt.New(stderr, cfg.Log.Format, logfmt.ParseLevel(cfg.Log.Threshold())))
 	slog.SetDefault(log)
+	libraries.Redirect(log)
 	if err := prepare(cfg, log); err != nil {
 		return report(err, stderr)
 	}

@@ -24,7 +24,10 @@ func open(t *testing.T, cfg Config) Listener {
 
 func TestSocketIsForItsGroupAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "s.sock")
-	open(t, Config{Hosts: []string{"unix://" + path}, Group: "12345"})
+	l := open(t, Config{Hosts: []string{"unix://" + path}, Group: "12345"})
+	if l.Addr().String() != path || l.Host != "unix://"+path {
+		t.Errorf("address %s, host %s", l.Addr(), l.Host)
+	}
 	st, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

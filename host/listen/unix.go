@@ -85,6 +85,9 @@ type named struct {
 	inode uint64
 }
 
+// Addr is where clients find the socket, not where it began.
+func (n *named) Addr() net.Addr { return &net.UnixAddr{Name: n.path, Net: "unix"} }
+
 func (n *named) Close() error {
 	if err := n.Listener.Close(); err != nil {
 		return err
