@@ -14,16 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// control acts on processes that run.
+type control struct{ *parts }
+
 // direct reports whether the task's processes are ordinary ones of this host.
 func (t *task) direct() bool {
 	k := t.record.Runtime.Kind
 	return k == protocol.KindCrun || k == protocol.KindRunc
 }
 
+// streamPair makes the two ends of a stream, neither of which blocks.
+func streamPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make stream: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "stream"), nil
+}
+
 // signal sends a signal to an init or exec process. Errors: not found, when it is not running.
-func (s *Supervisor) signal(ctx context.Context, r protocol.Signal) error {
+func (c *control) signal(ctx context.Context, r protocol.Signal) error {
 	if r.Exec != "" {
-		t, e, err := s.findExec(r.ID, r.Exec)
+		t, e, err := c.book.findExec(r.ID, r.Exec)
 		if err != nil {
 			return err
 		}
@@ -35,24 +47,24 @@ func (s *Supervisor) signal(ctx context.Context, r protocol.Signal) error {
 		}
 		return p.Signal(r.Signal)
 	}
-	t, err := s.findRunning(r.ID)
+	t, err := c.book.findRunning(r.ID)
 	if err != nil {
 		return err
 	}
 	if t.direct() {
 		return t.init.Signal(r.Signal)
 	}
-	return s.launcher.Kill(ctx, t.record.Runtime, s.cfg.Root, r.ID, r.Signal, false)
+	return c.launcher.Kill(ctx, t.record.Runtime, c.cfg.Root, r.ID, r.Signal, false)
 }
 
 // signalAll kills every process of a container.
-func (s *Supervisor) signalAll(ctx context.Context, id string) error {
-	t, err := s.findRunning(id)
+func (c *control) signalAll(ctx context.Context, id string) error {
+	t, err := c.book.findRunning(id)
 	if err != nil {
 		return err
 	}
 	if !t.direct() {
-		return s.launcher.Kill(ctx, t.record.Runtime, s.cfg.Root, id, int(unix.SIGKILL), true)
+		return c.launcher.Kill(ctx, t.record.Runtime, c.cfg.Root, id, int(unix.SIGKILL), true)
 	}
 	if err := t.init.Signal(int(unix.SIGKILL)); err != nil && !errdefs.IsNotFound(err) {
 		return err
@@ -67,8 +79,8 @@ func (s *Supervisor) signalAll(ctx context.Context, id string) error {
 }
 
 // pause freezes a container. Errors: conflict, when it is paused.
-func (s *Supervisor) pause(ctx context.Context, id string) error {
-	t, err := s.findRunning(id)
+func (c *control) pause(ctx context.Context, id string) error {
+	t, err := c.book.findRunning(id)
 	if err != nil {
 		return err
 	}
@@ -77,17 +89,17 @@ func (s *Supervisor) pause(ctx context.Context, id string) error {
 		err = t.group.Freeze(ctx)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.launcher.Pause(ctx, t.record.Runtime, s.cfg.Root, id)
+		err = c.launcher.Pause(ctx, t.record.Runtime, c.cfg.Root, id)
 	}
 	if err != nil {
 		return err
 	}
-	return s.setPaused(t, true)
+	return c.setPaused(t, true)
 }
 
 // resume undoes pause.
-func (s *Supervisor) resume(ctx context.Context, id string) error {
-	t, err := s.findRunning(id)
+func (c *control) resume(ctx context.Context, id string) error {
+	t, err := c.book.findRunning(id)
 	if err != nil {
 		return err
 	}
@@ -96,64 +108,42 @@ func (s *Supervisor) resume(ctx context.Context, id string) error {
 		err = t.group.Thaw(ctx)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = s.launcher.Resume(ctx, t.record.Runtime, s.cfg.Root, id)
+		err = c.launcher.Resume(ctx, t.record.Runtime, c.cfg.Root, id)
 	}
 	if err != nil {
 		return err
 	}
-	return s.setPaused(t, false)
+	return c.setPaused(t, false)
 }
 
-func (s *Supervisor) setPaused(t *task, paused bool) error {
+func (c *control) setPaused(t *task, paused bool) error {
 	t.mu.Lock()
 	t.record.Paused = paused
 	t.mu.Unlock()
-	return s.save(t)
+	return c.lives.save(t)
 }
 
 // update changes a container's limits.
-func (s *Supervisor) update(ctx context.Context, u protocol.Update) error {
-	t, err := s.findRunning(u.ID)
+func (c *control) update(ctx context.Context, u protocol.Update) error {
+	t, err := c.book.findRunning(u.ID)
 	if err != nil {
 		return err
 	}
-	return s.launcher.Update(ctx, t.record.Runtime, s.cfg.Root, u.ID, u.Resources)
+	return c.launcher.Update(ctx, t.record.Runtime, c.cfg.Root, u.ID, u.Resources)
 }
 
 // resize sets the size of a process's terminal.
-func (s *Supervisor) resize(r protocol.Resize) error {
-	w, _, err := s.wiresOf(r.Target)
+func (c *control) resize(r protocol.Resize) error {
+	w, _, err := c.book.wiresOf(r.Target)
 	if err != nil {
 		return err
 	}
 	return w.resize(r.Height, r.Width)
 }
 
-// wiresOf finds the stdio of a process: that of an init process may only have been prepared. e is nil for init.
-func (s *Supervisor) wiresOf(of protocol.Target) (w *wires, e *execProcess, err error) {
-	if of.Exec != "" {
-		_, e, err := s.findExec(of.ID, of.Exec)
-		if err != nil {
-			return nil, nil, err
-		}
-		return e.wires, e, nil
-	}
-	s.mu.Lock()
-	w = s.prepared[of.ID]
-	s.mu.Unlock()
-	if w != nil {
-		return w, nil, nil
-	}
-	t, err := s.find(of.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	return t.wires, nil, nil
-}
-
 // attach subscribes a client and returns its end of the stream.
-func (s *Supervisor) attach(r protocol.Attach) (*os.File, error) {
-	w, e, err := s.wiresOf(r.Target)
+func (c *control) attach(r protocol.Attach) (*os.File, error) {
+	w, e, err := c.book.wiresOf(r.Target)
 	if err != nil {
 		return nil, err
 	}
@@ -164,28 +154,19 @@ func (s *Supervisor) attach(r protocol.Attach) (*os.File, error) {
 	w.fan.Subscribe(ours, stdio.Wants{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, CloseStdin: r.CloseStdin}, w.stdin)
 	if e != nil && !w.flowing() {
 		w.release()
-		s.noteAttached(r.Target, e)
+		c.noteAttached(r.Target, e)
 	}
 	return theirs, nil
 }
 
 // noteAttached puts on record that an exec's output is no longer held back.
-func (s *Supervisor) noteAttached(of protocol.Target, e *execProcess) {
-	t, err := s.find(of.ID)
+func (c *control) noteAttached(of protocol.Target, e *execProcess) {
+	t, err := c.book.find(of.ID)
 	if err != nil {
 		return
 	}
 	t.mu.Lock()
 	e.record.Attached = true
 	t.mu.Unlock()
-	s.saveExec(t, e)
-}
-
-// streamPair makes the two ends of a stream, neither of which blocks.
-func streamPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make stream: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "stream"), nil
+	c.lives.saveExec(t, e)
 }

@@ -15,58 +15,6 @@ import (
 // unattachedTime is how long the output of an exec that has ended is kept for a first client.
 const unattachedTime = time.Minute
 
-// exec starts a further process in a container.
-func (s *Supervisor) exec(ctx context.Context, r protocol.Exec) (protocol.Started, error) {
-	t, err := s.findRunning(r.ID)
-	if err != nil {
-		return protocol.Started{}, err
-	}
-	w, err := newWires(s.wiringOf(r.ID, r.Exec, r.Stdio))
-	if err != nil {
-		return protocol.Started{}, err
-	}
-	e := &execProcess{id: r.Exec, record: execRecord{Stdio: r.Stdio}, wires: w, told: make(chan struct{})}
-	if err := t.addExec(e); err != nil {
-		s.discard(r.ID, w)
-		return protocol.Started{}, err
-	}
-	started, err := s.launchExec(context.WithoutCancel(ctx), t, e, r)
-	if err != nil {
-		t.removeExec(e)
-		s.discard(r.ID, w)
-		s.drop(e.target(t))
-	}
-	return started, err
-}
-
-func (s *Supervisor) launchExec(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (started protocol.Started, err error) {
-	s.keepExec(s.current(), t, e)
-	defer s.reaper.Spawning()()
-	pid, err := s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
-	if err != nil {
-		return started, err
-	}
-	p, ended, err := s.reaper.Follow(context.Background(), pid)
-	if err != nil {
-		return started, err
-	}
-	t.mu.Lock()
-	e.process = p
-	e.record.Pid, e.record.Ticks = p.Pid, p.Ticks
-	t.mu.Unlock()
-	e.wires.begin(nil)
-	if r.Stdio.Detached {
-		e.wires.release()
-	}
-	s.keepExec(s.current(), t, e)
-	go s.followExec(t, e, ended)
-	s.saveExec(t, e)
-	if err := e.wires.ends.Close(); err != nil {
-		s.log.Warn("ends of exec's pipes", "container", t.id(), "exec", e.id, "error", err)
-	}
-	return protocol.Started{Pid: pid, Started: time.Now().UTC()}, nil
-}
-
 func (t *task) addExec(e *execProcess) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,40 +34,92 @@ func (t *task) removeExec(e *execProcess) {
 	delete(t.execs, e.id)
 }
 
+// exec starts a further process in a container.
+func (s *starter) exec(ctx context.Context, r protocol.Exec) (protocol.Started, error) {
+	t, err := s.book.findRunning(r.ID)
+	if err != nil {
+		return protocol.Started{}, err
+	}
+	w, err := newWires(s.book.wiringOf(r.ID, r.Exec, r.Stdio))
+	if err != nil {
+		return protocol.Started{}, err
+	}
+	e := &execProcess{id: r.Exec, record: execRecord{Stdio: r.Stdio}, wires: w, told: make(chan struct{})}
+	if err := t.addExec(e); err != nil {
+		s.book.discard(r.ID, w)
+		return protocol.Started{}, err
+	}
+	started, err := s.launchExec(context.WithoutCancel(ctx), t, e, r)
+	if err != nil {
+		t.removeExec(e)
+		s.book.discard(r.ID, w)
+		s.teller.drop(e.target(t))
+	}
+	return started, err
+}
+
+func (s *starter) launchExec(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (started protocol.Started, err error) {
+	s.teller.keepExec(s.teller.current(), t, e)
+	defer s.reaper.Spawning()()
+	pid, err := s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
+	if err != nil {
+		return started, err
+	}
+	p, ended, err := s.reaper.Follow(context.Background(), pid)
+	if err != nil {
+		return started, err
+	}
+	t.mu.Lock()
+	e.process = p
+	e.record.Pid, e.record.Ticks = p.Pid, p.Ticks
+	t.mu.Unlock()
+	e.wires.begin(nil)
+	if r.Stdio.Detached {
+		e.wires.release()
+	}
+	s.teller.keepExec(s.teller.current(), t, e)
+	go s.lives.followExec(t, e, ended)
+	s.lives.saveExec(t, e)
+	if err := e.wires.ends.Close(); err != nil {
+		s.log.Warn("ends of exec's pipes", "container", t.id(), "exec", e.id, "error", err)
+	}
+	return protocol.Started{Pid: pid, Started: time.Now().UTC()}, nil
+}
+
 // followExec tells how an exec ended, and forgets it.
-func (s *Supervisor) followExec(t *task, e *execProcess, ended <-chan process.Status) {
+func (l *lives) followExec(t *task, e *execProcess, ended <-chan process.Status) {
 	st := <-ended
 	exit := protocol.Exit{
 		ID: t.id(), ExecID: e.id, Run: t.run(), Code: st.Code, Unknown: st.Unknown, At: time.Now().UTC(),
 	}
 	flushed := e.wires.flowing()
 	if flushed {
-		s.flush(e.wires)
+		l.flush(e.wires)
 	}
 	t.mu.Lock()
 	e.ended = true
 	t.record.Untold = append(t.record.Untold, exit)
 	t.mu.Unlock()
-	s.saveExec(t, e)
-	s.reaper.Dealt()
-	<-s.tellExit(exit, e.told)
+	l.saveExec(t, e)
+	l.reaper.Dealt()
+	<-l.teller.tellExit(exit, e.told)
 	if !flushed {
 		e.wires.awaitRelease(unattachedTime, t.forgotten)
-		s.flush(e.wires)
+		l.flush(e.wires)
 	}
 	t.removeExec(e)
 	e.wires.fan.End()
-	s.drop(e.target(t))
-	s.saveExec(t, e)
+	l.teller.drop(e.target(t))
+	l.saveExec(t, e)
 	// Whoever else has the output open may go on writing, to nobody, until the container ends.
 	e.wires.wait(t.forgotten)
 	if err := errors.Join(e.wires.close(), e.process.Close()); err != nil {
-		s.log.Warn("remains of an exec", "container", t.id(), "exec", e.id, "error", err)
+		l.log.Warn("remains of an exec", "container", t.id(), "exec", e.id, "error", err)
 	}
 }
 
-func (s *Supervisor) saveExec(t *task, e *execProcess) {
-	if err := s.save(t); err != nil {
-		s.log.Warn("exec is not on record", "container", t.id(), "exec", e.id, "error", err)
+func (l *lives) saveExec(t *task, e *execProcess) {
+	if err := l.save(t); err != nil {
+		l.log.Warn("exec is not on record", "container", t.id(), "exec", e.id, "error", err)
 	}
 }

@@ -27,17 +27,20 @@ const (
 	toldTime = 3 * time.Second
 )
 
+// tell notes that gantryd has dealt with the exit.
+func (t *task) tell() { t.toldOnce.Do(func() { close(t.told) }) }
+
 // followTask records how the init process ended, tells it, and cleans up.
-func (s *Supervisor) followTask(t *task, ended <-chan process.Status) {
+func (l *lives) followTask(t *task, ended <-chan process.Status) {
 	st := <-ended
 	at := time.Now().UTC()
-	s.flush(t.wires)
-	exit := protocol.Exit{ID: t.id(), Run: t.run(), Code: st.Code, Unknown: st.Unknown, OOM: s.struckByOOM(t), At: at}
-	s.taskEnded(t, exit, s.reaper.Dealt)
+	l.flush(t.wires)
+	exit := protocol.Exit{ID: t.id(), Run: t.run(), Code: st.Code, Unknown: st.Unknown, OOM: l.struckByOOM(t), At: at}
+	l.taskEnded(t, exit, l.reaper.Dealt)
 }
 
 // flush brings what a process wrote to the log and the clients.
-func (s *Supervisor) flush(w *wires) {
+func (l *lives) flush(w *wires) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	ended := w.drain(ctx)
@@ -51,13 +54,13 @@ func (s *Supervisor) flush(w *wires) {
 	}
 }
 
-func (s *Supervisor) struckByOOM(t *task) bool {
+func (l *lives) struckByOOM(t *task) bool {
 	if t.oom != nil {
 		if now, err := t.oom.Kills(); err == nil {
-			s.noteKills(t, now)
+			l.noteKills(t, now)
 		}
 		if err := t.oom.Close(); err != nil {
-			s.log.Debug("stop watching for out of memory", "container", t.id(), "error", err)
+			l.log.Debug("stop watching for out of memory", "container", t.id(), "error", err)
 		}
 	}
 	t.mu.Lock()
@@ -66,59 +69,39 @@ func (s *Supervisor) struckByOOM(t *task) bool {
 }
 
 // taskEnded makes an exit durable, and then known. recorded is called in between.
-func (s *Supervisor) taskEnded(t *task, exit protocol.Exit, recorded func()) {
+func (l *lives) taskEnded(t *task, exit protocol.Exit, recorded func()) {
 	fault.Point("supervisor.exit.seen")
 	if err := writeExit(t.record.ExitFile, exit); err != nil {
-		s.log.Error("exit of container is not on disk", "container", t.id(), "code", exit.Code, "error", err)
+		l.log.Error("exit of container is not on disk", "container", t.id(), "code", exit.Code, "error", err)
 	}
 	fault.Point("supervisor.exit.recorded")
 	recorded()
-	defer s.gate.enter()()
+	defer l.gate.enter()()
 	t.mu.Lock()
 	t.exit = &exit
 	t.mu.Unlock()
-	known := s.tellExit(exit, t.told)
-	go s.settleTask(t)
+	known := l.teller.tellExit(exit, t.told)
+	go l.settleTask(t)
 	<-known
 	t.wires.fan.End()
 }
 
-// tellExit tells gantryd, and returns what is closed when it has dealt with that, or there is nobody
-// to wait for.
-func (s *Supervisor) tellExit(exit protocol.Exit, told <-chan struct{}) <-chan struct{} {
-	session := s.current()
-	known := make(chan struct{})
-	if session == nil {
-		close(known)
-		return known
-	}
-	session.notice(protocol.OpExited, exit)
-	go func() {
-		defer close(known)
-		select {
-		case <-told:
-		case <-time.After(toldTime):
-		}
-	}()
-	return known
-}
-
 // settleTask makes the runtime forget a task that has ended.
-func (s *Supervisor) settleTask(t *task) {
-	if err := s.clean(context.Background(), t); err != nil {
-		s.log.Warn("remains of a container", "container", t.id(), "error", err)
+func (l *lives) settleTask(t *task) {
+	if err := l.clean(context.Background(), t); err != nil {
+		l.log.Warn("remains of a container", "container", t.id(), "error", err)
 	}
 	close(t.settled)
 	t.mu.Lock()
 	closed := t.closed
 	t.mu.Unlock()
 	if closed {
-		s.forgetTask(t)
+		l.forgetTask(t)
 	}
 }
 
 // clean removes what the runtime keeps: its state and the cgroup.
-func (s *Supervisor) clean(ctx context.Context, t *task) error {
+func (l *lives) clean(ctx context.Context, t *task) error {
 	r := t.record.Runtime
 	if r.Kind == protocol.KindCrun && t.group != nil && t.record.Cgroup != "" && !t.record.Hooks {
 		// What `crun delete` does, without starting it: 20 ms of a container's 60.
@@ -126,8 +109,8 @@ func (s *Supervisor) clean(ctx context.Context, t *task) error {
 			return os.RemoveAll(filepath.Join(r.Root, t.id()))
 		}
 	}
-	defer s.reaper.Spawning()()
-	err := s.launcher.Delete(ctx, r, s.cfg.Root, t.id())
+	defer l.reaper.Spawning()()
+	err := l.launcher.Delete(ctx, r, l.cfg.Root, t.id())
 	if _, statErr := os.Lstat(filepath.Join(r.Root, t.id())); errors.Is(statErr, fs.ErrNotExist) {
 		return nil // it knew nothing of the container, or has forgotten it
 	}
@@ -135,8 +118,8 @@ func (s *Supervisor) clean(ctx context.Context, t *task) error {
 }
 
 // acknowledge forgets a task whose exit is on record elsewhere.
-func (s *Supervisor) acknowledge(id string, run uint64) error {
-	t, err := s.find(id)
+func (l *lives) acknowledge(id string, run uint64) error {
+	t, err := l.book.find(id)
 	if errdefs.IsNotFound(err) || err == nil && t.run() != run {
 		return nil // done before
 	}
@@ -153,14 +136,14 @@ func (s *Supervisor) acknowledge(id string, run uint64) error {
 	}
 	select {
 	case <-t.settled:
-		s.forgetTask(t)
+		l.forgetTask(t)
 	default: // settleTask does it
 	}
 	return nil
 }
 
 // forgetTask removes the last of a task.
-func (s *Supervisor) forgetTask(t *task) {
+func (l *lives) forgetTask(t *task) {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
@@ -171,7 +154,7 @@ func (s *Supervisor) forgetTask(t *task) {
 	}
 	t.tell()
 	t.saving.mu.Lock()
-	err := s.store.remove(t.id())
+	err := l.store.remove(t.id())
 	t.saving.mu.Unlock()
 	if t.record.ExitFile != "" && t.exit != nil {
 		if rmErr := os.Remove(t.record.ExitFile); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
@@ -183,23 +166,16 @@ func (s *Supervisor) forgetTask(t *task) {
 		err = errors.Join(err, t.init.Close())
 	}
 	if err != nil {
-		s.log.Warn("remains of a task", "container", t.id(), "error", err)
+		l.log.Warn("remains of a task", "container", t.id(), "error", err)
 	}
-	s.drop(t.target())
-	s.mu.Lock()
-	if s.tasks[t.id()] == t {
-		delete(s.tasks, t.id())
-	}
-	s.mu.Unlock()
+	l.teller.drop(t.target())
+	l.book.remove(t)
 	close(t.forgotten)
 }
 
-// tell notes that gantryd has dealt with the exit.
-func (t *task) tell() { t.toldOnce.Do(func() { close(t.told) }) }
-
 // told is gantryd's word that it has dealt with an exit: streams may end, and an exec is forgotten.
-func (s *Supervisor) told(of protocol.Target) error {
-	t, err := s.find(of.ID)
+func (l *lives) told(of protocol.Target) error {
+	t, err := l.book.find(of.ID)
 	if err != nil || t.run() != of.Run {
 		return nil
 	}
@@ -214,5 +190,5 @@ func (s *Supervisor) told(of protocol.Target) error {
 	if e != nil {
 		e.once.Do(func() { close(e.told) })
 	}
-	return s.save(t)
+	return l.save(t)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"gantry/supervisor/process"
@@ -13,49 +14,37 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// restoreFiles takes descriptors back from gantryd. They are used by ready.
-func (s *Supervisor) restoreFiles(h protocol.Held, files []*os.File) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.fresh || len(h.Names) != len(files) {
-		return errors.Join(errdefs.ErrFailedPrecondition.WithMessage("nothing is to be restored"), protocol.CloseAll(files))
-	}
-	byName := map[string]*os.File{}
-	for i, name := range h.Names {
-		byName[name] = files[i]
-	}
-	s.handed[h.Target] = byName
-	return nil
+// restorer takes over what the last supervisor left.
+type restorer struct {
+	*parts
+	starter *starter
+	spawned func() // ends the reaper's care for children of before an upgrade
+
+	mu     sync.Mutex // guards what follows
+	fresh  bool       // records have not been read yet
+	handed map[protocol.Target]map[string]*os.File
+	rests  map[protocol.Target]map[string]stdio.Unread
 }
 
-// ready takes over what the last supervisor left: its records, and the descriptors that were handed back.
-func (s *Supervisor) ready(ctx context.Context) {
-	s.mu.Lock()
-	fresh, handed, rests := s.fresh, s.handed, s.rests
-	s.fresh, s.handed, s.rests = false, nil, nil
-	s.mu.Unlock()
-	if !fresh {
-		return
+func newRestorer(p *parts, s *starter) *restorer {
+	return &restorer{
+		parts: p, starter: s, spawned: p.reaper.Spawning(), fresh: true,
+		handed: map[protocol.Target]map[string]*os.File{}, rests: map[protocol.Target]map[string]stdio.Unread{},
 	}
-	defer s.spawned() // from here on, children that nobody knows may be forgotten
-	records, err := s.store.all()
-	if err != nil {
-		s.log.Error("tasks of the last supervisor are lost", "error", err)
-	}
-	for _, r := range records {
-		s.restoreTask(ctx, r, handed, rests[protocol.Target{ID: r.ID, Run: r.Run}])
-	}
-	for of, files := range handed {
-		s.log.Debug("descriptors of an unknown task", "container", of.ID, "exec", of.Exec)
-		for _, f := range files {
-			if err := f.Close(); err != nil {
-				s.log.Debug("close descriptor", "error", err)
-			}
-		}
-	}
-	for _, t := range s.allTasks() {
-		s.keepTask(s.current(), t)
-	}
+}
+
+// inherit notes what the last program in this process had of a container's process.
+func (re *restorer) inherit(of protocol.Target, files map[string]*os.File, rests map[string]stdio.Unread) {
+	re.mu.Lock()
+	defer re.mu.Unlock()
+	re.handed[of], re.rests[of] = files, rests
+}
+
+// waiting reports whether nothing has been taken over yet.
+func (re *restorer) waiting() bool {
+	re.mu.Lock()
+	defer re.mu.Unlock()
+	return re.fresh
 }
 
 func take(handed map[protocol.Target]map[string]*os.File, of protocol.Target) map[string]*os.File {
@@ -67,64 +56,115 @@ func take(handed map[protocol.Target]map[string]*os.File, of protocol.Target) ma
 	return files
 }
 
-// restoreTask goes on with one container.
-func (s *Supervisor) restoreTask(ctx context.Context, r record, handed map[protocol.Target]map[string]*os.File, rests map[string]stdio.Unread) {
-	files := take(handed, protocol.Target{ID: r.ID, Run: r.Run})
-	w := restoredWires(s.wiringOf(r.ID, "", r.Stdio), files, rests)
-	w.release()
-	t := newTask(r, w)
-	s.mu.Lock()
-	s.tasks[r.ID] = t
-	s.mu.Unlock()
-	if r.Phase == phaseStarting {
-		// Whether the runtime got anywhere is not known; gantryd was told that the start failed.
-		s.startFailed(ctx, t)
+// adopt takes hold of a process by the pidfd that was handed back, or by its number.
+func adopt(pid int, ticks uint64, files map[string]*os.File) (*process.Process, error) {
+	if f := files[protocol.FileProcess]; f != nil {
+		return process.Adopt(pid, ticks, f), nil
+	}
+	return process.Reopen(pid, ticks)
+}
+
+// restoreFiles takes descriptors back from gantryd. They are used by ready.
+func (re *restorer) restoreFiles(h protocol.Held, files []*os.File) error {
+	re.mu.Lock()
+	defer re.mu.Unlock()
+	if !re.fresh || len(h.Names) != len(files) {
+		return errors.Join(errdefs.ErrFailedPrecondition.WithMessage("nothing is to be restored"), protocol.CloseAll(files))
+	}
+	byName := map[string]*os.File{}
+	for i, name := range h.Names {
+		byName[name] = files[i]
+	}
+	re.handed[h.Target] = byName
+	return nil
+}
+
+// ready takes over what the last supervisor left: its records, and the descriptors that were handed back.
+func (re *restorer) ready(ctx context.Context) {
+	re.mu.Lock()
+	fresh, handed, rests := re.fresh, re.handed, re.rests
+	re.fresh, re.handed, re.rests = false, nil, nil
+	re.mu.Unlock()
+	if !fresh {
 		return
 	}
-	s.watch(t)
+	defer re.spawned() // from here on, children that nobody knows may be forgotten
+	records, err := re.store.all()
+	if err != nil {
+		re.log.Error("tasks of the last supervisor are lost", "error", err)
+	}
+	for _, r := range records {
+		re.restoreTask(ctx, r, handed, rests[protocol.Target{ID: r.ID, Run: r.Run}])
+	}
+	for of, files := range handed {
+		re.log.Debug("descriptors of an unknown task", "container", of.ID, "exec", of.Exec)
+		for _, f := range files {
+			if err := f.Close(); err != nil {
+				re.log.Debug("close descriptor", "error", err)
+			}
+		}
+	}
+	for _, t := range re.book.allTasks() {
+		re.teller.keepTask(re.teller.current(), t)
+	}
+}
+
+// restoreTask goes on with one container.
+func (re *restorer) restoreTask(ctx context.Context, r record, handed map[protocol.Target]map[string]*os.File, rests map[string]stdio.Unread) {
+	files := take(handed, protocol.Target{ID: r.ID, Run: r.Run})
+	w := restoredWires(re.book.wiringOf(r.ID, "", r.Stdio), files, rests)
+	w.release()
+	t := newTask(r, w)
+	re.book.insert(t)
+	if r.Phase == phaseStarting {
+		// Whether the runtime got anywhere is not known; gantryd was told that the start failed.
+		re.starter.startFailed(ctx, t)
+		return
+	}
+	re.lives.watch(t)
 	p, err := adopt(r.Pid, r.Ticks, files)
 	t.init = p
 	if exit := readExit(r.ExitFile, r.Run); exit != nil {
-		s.endedBefore(t, *exit)
+		re.endedBefore(t, *exit)
 		return
 	}
 	if err != nil {
 		st := process.Unknown()
-		s.endedBefore(t, protocol.Exit{ID: r.ID, Run: r.Run, Code: st.Code, Unknown: true, OOM: s.struckByOOM(t), At: time.Now().UTC()})
+		re.endedBefore(t, protocol.Exit{ID: r.ID, Run: r.Run, Code: st.Code, Unknown: true, OOM: re.lives.struckByOOM(t), At: time.Now().UTC()})
 		return
 	}
-	ended := s.reaper.FollowHeld(context.Background(), p)
-	s.resumeLog(t)
+	ended := re.reaper.FollowHeld(context.Background(), p)
+	re.resumeLog(t)
 	for id, e := range r.Execs {
-		s.restoreExec(t, id, e, handed)
+		re.restoreExec(t, id, e, handed)
 	}
-	go s.followTask(t, ended)
 	if t.oom != nil {
 		if n, err := t.oom.Kills(); err == nil {
 			t.kills = n // those were told
 		}
-		go s.followOOM(t)
+		go re.lives.followOOM(t)
 	}
-	s.log.Info("took over a container", "container", r.ID, "pid", r.Pid)
+	go re.lives.followTask(t, ended)
+	re.log.Info("took over a container", "container", r.ID, "pid", r.Pid)
 }
 
 // endedBefore goes on with a task that ended while nobody, or the last supervisor, was looking.
-func (s *Supervisor) endedBefore(t *task, exit protocol.Exit) {
-	s.resumeLog(t)
+func (re *restorer) endedBefore(t *task, exit protocol.Exit) {
+	re.resumeLog(t)
 	go func() {
-		s.flush(t.wires)
-		s.taskEnded(t, exit, func() {})
+		re.lives.flush(t.wires)
+		re.lives.taskEnded(t, exit, func() {})
 	}()
 }
 
 // resumeLog opens the log again and says in it what is missing.
-func (s *Supervisor) resumeLog(t *task) {
-	log, err := s.openLog(t)
+func (re *restorer) resumeLog(t *task) {
+	log, err := re.lives.openLog(t)
 	if err != nil {
-		s.log.Error("log of container is not written any more", "container", t.id(), "error", err)
+		re.log.Error("log of container is not written any more", "container", t.id(), "error", err)
 	}
 	if t.wires.lost() {
-		s.log.Warn("output of container cannot be read any more: both supervisor and gantryd were killed", "container", t.id())
+		re.log.Warn("output of container cannot be read any more: both supervisor and gantryd were killed", "container", t.id())
 		if log != nil {
 			lines := log.Lines("stderr")
 			defer lines.Flush()
@@ -134,33 +174,29 @@ func (s *Supervisor) resumeLog(t *task) {
 	t.wires.begin(log)
 }
 
-// adopt takes hold of a process by the pidfd that was handed back, or by its number.
-func adopt(pid int, ticks uint64, files map[string]*os.File) (*process.Process, error) {
-	if f := files[protocol.FileProcess]; f != nil {
-		return process.Adopt(pid, ticks, f), nil
-	}
-	return process.Reopen(pid, ticks)
-}
-
-func (s *Supervisor) restoreExec(t *task, id string, r execRecord, handed map[protocol.Target]map[string]*os.File) {
+func (re *restorer) restoreExec(t *task, id string, r execRecord, handed map[protocol.Target]map[string]*os.File) {
 	of := protocol.Target{ID: t.id(), Run: t.run(), Exec: id}
 	files := take(handed, of)
 	e := &execProcess{id: id, record: r, told: make(chan struct{})}
-	e.wires = restoredWires(s.wiringOf(of.ID, id, r.Stdio), files, nil)
+	e.wires = restoredWires(re.book.wiringOf(of.ID, id, r.Stdio), files, nil)
 	p, err := adopt(r.Pid, r.Ticks, files)
 	if err != nil {
-		s.discard(of.ID, e.wires)
+		re.book.discard(of.ID, e.wires)
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		t.record.Untold = append(t.record.Untold, protocol.Exit{
 			ID: of.ID, Run: of.Run, ExecID: id, Code: process.Unknown().Code, Unknown: true, At: time.Now().UTC(),
 		})
 		return
 	}
 	e.process = p
+	t.mu.Lock()
 	t.execs[id] = e
-	ended := s.reaper.FollowHeld(context.Background(), p)
+	t.mu.Unlock()
+	ended := re.reaper.FollowHeld(context.Background(), p)
 	e.wires.begin(nil)
 	if r.Attached || r.Stdio.Detached {
 		e.wires.release()
 	}
-	go s.followExec(t, e, ended)
+	go re.lives.followExec(t, e, ended)
 }

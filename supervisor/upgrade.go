@@ -57,10 +57,7 @@ func (s *Supervisor) Upgrade(ctx context.Context) error {
 		return fmt.Errorf("exits are under way: %w", err)
 	}
 	defer resume()
-	s.mu.Lock()
-	fresh := s.fresh
-	s.mu.Unlock()
-	if fresh {
+	if s.server.restorer.waiting() {
 		return errors.New("supervisor has not begun yet")
 	}
 	s.log.Info("upgrading", "program", s.cfg.Binary)
@@ -96,16 +93,14 @@ func (s *Supervisor) become(ctx context.Context) error {
 
 // bequeath stops all reading, closes the logs and makes the descriptors survive execve(2).
 func (s *Supervisor) bequeath(ctx context.Context) (left legacy, err error) {
-	s.mu.Lock()
-	left.CatchUp = s.catchUp
-	s.mu.Unlock()
+	left.CatchUp = s.book.catchUpDir()
 	if left.Lock, err = inherit(s.lock); err != nil {
 		return left, err
 	}
-	if left.Listener, err = inherit(s.listener); err != nil {
+	if left.Listener, err = inherit(s.server.listener); err != nil {
 		return left, err
 	}
-	for _, t := range s.allTasks() {
+	for _, t := range s.book.allTasks() {
 		t.mu.Lock()
 		if t.closed {
 			t.mu.Unlock()
@@ -203,14 +198,16 @@ func (s *Supervisor) succeed(left legacy) error {
 		return errors.New("inherited descriptor is no Unix socket")
 	}
 	listener.SetUnlinkOnClose(false)
-	s.listener, s.catchUp = listener, left.CatchUp
+	s.server.listener = listener
+	if err := s.book.welcome(left.CatchUp); err != nil {
+		return err
+	}
 	for _, h := range left.Held {
 		files := map[string]*os.File{}
 		for name, number := range h.Files {
 			files[name] = inherited(number, name)
 		}
-		s.handed[h.Target] = files
-		s.rests[h.Target] = h.Rests
+		s.server.restorer.inherit(h.Target, files, h.Rests)
 	}
 	return nil
 }

@@ -10,36 +10,33 @@ import (
 	"gantry/task/protocol"
 )
 
-// Subscribe sets who is told. Exits that were not acknowledged are told again. Once.
-func (s *Service) Subscribe(h Handler) { s.told.subscribe(h) }
-
 // noticed deals with what the supervisor says of itself.
-func (s *Service) noticed(m protocol.Message, files []*os.File) {
+func (c *client) noticed(m protocol.Message, files []*os.File) {
 	var err error
 	switch m.Op {
 	case protocol.OpKeep:
 		var h protocol.Held
 		if err = json.Unmarshal(m.Body, &h); err == nil {
-			err = s.held.keep(h, files)
+			err = c.held.keep(h, files)
 		}
 	case protocol.OpDrop:
 		var h protocol.Held
 		if err = json.Unmarshal(m.Body, &h); err == nil {
-			err = s.held.drop(h)
+			err = c.held.drop(h)
 		}
 	case protocol.OpExited:
 		var e Exit
 		if err = json.Unmarshal(m.Body, &e); err == nil {
-			s.told.exited(e)
+			c.told.exited(e)
 		}
 	case protocol.OpOOM:
 		var t protocol.Target
 		if err = json.Unmarshal(m.Body, &t); err == nil {
-			s.told.oom(t.ID)
+			c.told.oom(t.ID)
 		}
 	}
 	if err != nil {
-		s.log.Warn("notice of the supervisor", "notice", m.Op, "error", err)
+		c.log.Warn("notice of the supervisor", "notice", m.Op, "error", err)
 	}
 }
 
@@ -49,8 +46,8 @@ const tellTime = 30 * time.Second
 // dispatcher calls the handler: in order for one container, at the same time for several. A
 // goroutine lives while a container has something to be told.
 type dispatcher struct {
-	service *Service
-	work    sync.WaitGroup
+	client *client
+	work   sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
 	handler Handler
@@ -59,8 +56,8 @@ type dispatcher struct {
 	closed  bool
 }
 
-func newDispatcher(s *Service) *dispatcher {
-	return &dispatcher{service: s, queues: map[string][]func(Handler){}, seen: map[protocol.Target]bool{}}
+func newDispatcher(c *client) *dispatcher {
+	return &dispatcher{client: c, queues: map[string][]func(Handler){}, seen: map[protocol.Target]bool{}}
 }
 
 func (d *dispatcher) subscribe(h Handler) {
@@ -78,11 +75,11 @@ func (d *dispatcher) resync() {
 		return
 	}
 	d.work.Go(func() {
-		ctx, cancel := context.WithTimeout(d.service.ctx, tellTime)
+		ctx, cancel := context.WithTimeout(d.client.ctx, tellTime)
 		defer cancel()
-		tasks, err := d.service.tasks(ctx)
+		tasks, err := d.client.tasks(ctx)
 		if err != nil {
-			d.service.log.Warn("exits may be told late", "error", err)
+			d.client.log.Warn("exits may be told late", "error", err)
 			return
 		}
 		for _, t := range tasks {
@@ -116,10 +113,10 @@ func (d *dispatcher) exited(e Exit) {
 
 // acknowledge lets the supervisor end the process's streams, and forget an exec.
 func (d *dispatcher) acknowledge(of protocol.Target) {
-	ctx, cancel := context.WithTimeout(d.service.ctx, tellTime)
+	ctx, cancel := context.WithTimeout(d.client.ctx, tellTime)
 	defer cancel()
-	if err := d.service.ask(ctx, protocol.OpTold, of, nil); err != nil && d.service.ctx.Err() == nil {
-		d.service.log.Warn("supervisor does not know that an exit was told", "container", of.ID, "exec", of.Exec, "error", err)
+	if err := d.client.ask(ctx, protocol.OpTold, of, nil); err != nil && d.client.ctx.Err() == nil {
+		d.client.log.Warn("supervisor does not know that an exit was told", "container", of.ID, "exec", of.Exec, "error", err)
 		return
 	}
 	if of.Exec != "" {

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,18 +20,10 @@ type Service struct {
 	cfg      Config
 	log      *slog.Logger
 	runtimes *runtimes
-	held     *held
 	programs *programs
-	told     *dispatcher
+	client   *client
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	work   sync.WaitGroup
-
-	mu      sync.Mutex // guards what follows
-	link    *link
-	linked  chan struct{} // closed while there is a link
-	closed  bool
+	mu      sync.Mutex // guards lastRun
 	lastRun uint64
 }
 
@@ -62,46 +53,26 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, log: slog.Default(), runtimes: found, held: newHeld(), linked: make(chan struct{})}
-	s.programs = newPrograms(filepath.Join(cfg.Root, "seccomp"))
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	s.told = newDispatcher(s)
+	s := &Service{
+		cfg: cfg, log: slog.Default(), runtimes: found, programs: newPrograms(filepath.Join(cfg.Root, "seccomp")),
+	}
 	ctx, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	if err := s.connect(ctx); err != nil {
-		s.cancel()
-		return nil, errors.Join(fmt.Errorf("supervisor: %w", err), s.held.close())
+	if s.client, err = openClient(ctx, cfg, s.log); err != nil {
+		return nil, fmt.Errorf("supervisor: %w", err)
 	}
 	return s, nil
 }
 
 // Close lets go of the supervisor. It stops running only when it has no tasks.
-func (s *Service) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.closed = true
-	l := s.link
-	s.mu.Unlock()
-	var err error
-	if l != nil {
-		_, _, err = l.call(ctx, protocol.OpShutdown, nil)
-		if errdefs.IsConflict(err) || errors.Is(err, errLinkLost) {
-			err = nil // it has tasks; or it has gone before it could say so
-		}
-		err = errors.Join(err, l.close())
-	}
-	s.cancel()
-	s.work.Wait()
-	s.told.close()
-	return errors.Join(err, s.held.close())
-}
+func (s *Service) Close(ctx context.Context) error { return s.client.close(ctx) }
+
+// Subscribe sets who is told. Exits that were not acknowledged are told again. Once.
+func (s *Service) Subscribe(h Handler) { s.client.told.subscribe(h) }
 
 // Tasks returns every task that the supervisor has, ended and unacknowledged ones included.
 func (s *Service) Tasks(ctx context.Context) ([]State, error) {
-	tasks, err := s.tasks(ctx)
+	tasks, err := s.client.tasks(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +85,13 @@ func (s *Service) Tasks(ctx context.Context) ([]State, error) {
 	return states, nil
 }
 
-func (s *Service) tasks(ctx context.Context) (tasks []protocol.Task, err error) {
-	return tasks, s.ask(ctx, protocol.OpTasks, nil, &tasks)
-}
-
 // Acknowledge forgets an ended task: its exit record and bundle are removed. Call it
 // when the exit is on record elsewhere. Errors: failed precondition, while it runs.
 func (s *Service) Acknowledge(ctx context.Context, id string, run uint64) error {
 	of := protocol.Target{ID: id, Run: run}
-	err := s.ask(ctx, protocol.OpAck, of, nil)
+	err := s.client.ask(ctx, protocol.OpAck, of, nil)
 	if err == nil {
-		s.told.forget(of)
+		s.client.told.forget(of)
 	}
 	return err
 }
@@ -133,32 +100,32 @@ func (s *Service) Acknowledge(ctx context.Context, id string, run uint64) error 
 // mounts), so that the container can be started again or its layer removed. It
 // returns at once for a task that is not known.
 func (s *Service) Settled(ctx context.Context, id string) error {
-	return s.ask(ctx, protocol.OpSettled, protocol.Target{ID: id}, nil)
+	return s.client.ask(ctx, protocol.OpSettled, protocol.Target{ID: id}, nil)
 }
 
 // Signal sends a signal to the init process. Errors: not found, when it is not running.
 func (s *Service) Signal(ctx context.Context, id string, sig int) error {
-	return s.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id}, Signal: sig}, nil)
+	return s.client.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id}, Signal: sig}, nil)
 }
 
 // SignalAll kills every process of the task with SIGKILL. Errors: not found, when it is not running.
 func (s *Service) SignalAll(ctx context.Context, id string) error {
-	return s.ask(ctx, protocol.OpSignalAll, protocol.Target{ID: id}, nil)
+	return s.client.ask(ctx, protocol.OpSignalAll, protocol.Target{ID: id}, nil)
 }
 
 // Pause freezes all processes. Errors: not found, when it is not running.
 func (s *Service) Pause(ctx context.Context, id string) error {
-	return s.ask(ctx, protocol.OpPause, protocol.Target{ID: id}, nil)
+	return s.client.ask(ctx, protocol.OpPause, protocol.Target{ID: id}, nil)
 }
 
 // Resume thaws them.
 func (s *Service) Resume(ctx context.Context, id string) error {
-	return s.ask(ctx, protocol.OpResume, protocol.Target{ID: id}, nil)
+	return s.client.ask(ctx, protocol.OpResume, protocol.Target{ID: id}, nil)
 }
 
 // SignalExec sends a signal to an exec process. Errors: not found, when it is not running.
 func (s *Service) SignalExec(ctx context.Context, id, execID string, sig int) error {
-	return s.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id, Exec: execID}, Signal: sig}, nil)
+	return s.client.ask(ctx, protocol.OpSignal, protocol.Signal{Target: protocol.Target{ID: id, Exec: execID}, Signal: sig}, nil)
 }
 
 // Prepare makes the task's stdio known before Start, so that clients can attach to a container that
@@ -168,37 +135,22 @@ func (s *Service) Prepare(ctx context.Context, id string, p Process) error {
 	if err := checkID(id); err != nil {
 		return err
 	}
-	return s.ask(ctx, protocol.OpPrepare, protocol.Prepare{ID: id, Stdio: p.stdio()}, nil)
+	return s.client.ask(ctx, protocol.OpPrepare, protocol.Prepare{ID: id, Stdio: p.stdio()}, nil)
 }
 
 // Forget undoes Prepare: clients that attached see the end of the stream. After Start it does nothing.
 func (s *Service) Forget(ctx context.Context, id string) error {
-	return s.ask(ctx, protocol.OpForget, protocol.Target{ID: id}, nil)
+	return s.client.ask(ctx, protocol.OpForget, protocol.Target{ID: id}, nil)
 }
 
 // Resize sets the size of the terminal, in characters. Errors: not found.
 func (s *Service) Resize(ctx context.Context, id, execID string, height, width uint) error {
-	return s.ask(ctx, protocol.OpResize, protocol.Resize{Target: protocol.Target{ID: id, Exec: execID}, Height: height, Width: width}, nil)
+	return s.client.ask(ctx, protocol.OpResize, protocol.Resize{Target: protocol.Target{ID: id, Exec: execID}, Height: height, Width: width}, nil)
 }
 
 // Upgrade makes the supervisor replace its program by the one that is now at its path, without touching a container. It returns
 // when the new one answers. Attached streams end.
-func (s *Service) Upgrade(ctx context.Context) error {
-	l, err := s.current(ctx)
-	if err != nil {
-		return err
-	}
-	if _, _, err := l.call(ctx, protocol.OpUpgrade, nil); err != nil && !errors.Is(err, errLinkLost) {
-		return err
-	}
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	_, err = s.current(ctx)
-	return err
-}
+func (s *Service) Upgrade(ctx context.Context) error { return s.client.upgrade(ctx) }
 
 // Runtimes returns the runtimes that can be used, by name, and the default's name.
 func (s *Service) Runtimes() (all map[string]Runtime, byDefault string) {
@@ -209,19 +161,12 @@ func (s *Service) Runtimes() (all map[string]Runtime, byDefault string) {
 func (s *Service) Warnings() []string { return s.runtimes.warnings }
 
 // SupervisorPid is the process ID of the supervisor; 0 while there is none.
-func (s *Service) SupervisorPid() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link == nil {
-		return 0
-	}
-	return s.link.pid
-}
+func (s *Service) SupervisorPid() int { return s.client.pid() }
 
 // Statistics are about the supervisor itself, for metrics and tests of leaks.
 func (s *Service) Statistics(ctx context.Context) (tasks, goroutines, files int, err error) {
 	var st protocol.Statistics
-	err = s.ask(ctx, protocol.OpStatistics, nil, &st)
+	err = s.client.ask(ctx, protocol.OpStatistics, nil, &st)
 	return st.Tasks, st.Goroutines, st.Files, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,7 +45,7 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 	fault.Point("task.start.bundle")
 	request := protocol.Start{
 		ID: spec.ID, Run: run, Bundle: bundle, Runtime: runtime, Stdio: spec.Process.stdio(), Rootfs: spec.Root != nil,
-		Log: spec.Log, LogInfo: spec.LogInfo, ExitFile: spec.ExitFile, Cgroup: s.cgroupOf(spec.OCI),
+		Log: spec.Log, LogInfo: spec.LogInfo, ExitFile: spec.ExitFile, Cgroup: cgroupOf(spec.OCI, s.cfg.SystemdCgroup),
 		Argv0: argv0(spec.OCI.Process.Args), Hooks: hasPoststop(spec.OCI),
 	}
 	var files []*os.File
@@ -54,9 +53,9 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 		files = []*os.File{spec.Root}
 	}
 	var started protocol.Started
-	err = s.ask(ctx, protocol.OpStart, request, &started, files...)
+	err = s.client.ask(ctx, protocol.OpStart, request, &started, files...)
 	if errors.Is(err, errLinkLost) {
-		started, err = s.adopted(ctx, spec.ID, run, err)
+		started, err = s.client.adopted(ctx, spec.ID, run, err)
 	}
 	if err != nil {
 		return State{}, errors.Join(err, os.RemoveAll(bundle))
@@ -67,23 +66,6 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 		}
 	}
 	return State{ID: spec.ID, Run: run, Pid: started.Pid, Started: started.Started}, nil
-}
-
-// adopted asks the next supervisor about a start whose answer was lost with the last one. It took over what ran,
-// and has undone what did not.
-func (s *Service) adopted(ctx context.Context, id string, run uint64, lost error) (started protocol.Started, err error) {
-	ctx, cancel := context.WithTimeout(ctx, openTime)
-	defer cancel()
-	tasks, err := s.tasks(ctx)
-	if err != nil {
-		return started, errors.Join(lost, err)
-	}
-	for _, t := range tasks {
-		if t.ID == id && t.Run == run {
-			return protocol.Started{Run: run, Pid: t.Pid, Started: t.Started}, nil
-		}
-	}
-	return started, lost
 }
 
 // ExitCode is the exit code that a container or exec has whose start failed with err, as shells count:
@@ -136,8 +118,8 @@ func writeBundle(dir string, spec Spec) error {
 }
 
 // cgroupOf is where the runtime will put the container, if that can be said beforehand.
-func (s *Service) cgroupOf(spec *specs.Spec) string {
-	if s.cfg.SystemdCgroup || spec.Linux == nil || !strings.HasPrefix(spec.Linux.CgroupsPath, "/") {
+func cgroupOf(spec *specs.Spec, systemd bool) string {
+	if systemd || spec.Linux == nil || !strings.HasPrefix(spec.Linux.CgroupsPath, "/") {
 		return ""
 	}
 	return spec.Linux.CgroupsPath
@@ -150,66 +132,4 @@ func argv0(args []string) string {
 		return ""
 	}
 	return args[0]
-}
-
-// Exec starts a further process and returns its pid on the host. It is carried through even if ctx ends.
-// Errors: not found (task); already exists (execID); invalid argument, when the runtime refuses it, with its words.
-func (s *Service) Exec(ctx context.Context, id, execID string, p *specs.Process, io Process) (pid int, err error) {
-	ctx = context.WithoutCancel(ctx)
-	if err := errors.Join(checkID(id), checkID(execID)); err != nil {
-		return 0, err
-	}
-	process := *p
-	process.Terminal = io.Terminal
-	if h, w := io.ConsoleSize[0], io.ConsoleSize[1]; io.Terminal && h > 0 && w > 0 {
-		process.ConsoleSize = &specs.Box{Height: h, Width: w}
-	}
-	data, err := json.Marshal(&process)
-	if err != nil {
-		return 0, err
-	}
-	file := filepath.Join(s.cfg.Root, protocol.BundlesName, "exec-"+execID+".json")
-	if err := atomicfile.WriteVolatile(file, data, 0o600); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.Remove(file)) }()
-	var started protocol.Started
-	err = s.ask(ctx, protocol.OpExec, protocol.Exec{
-		ID: id, Exec: execID, Process: file, Stdio: io.stdio(), Argv0: argv0(p.Args),
-	}, &started)
-	return started.Pid, err
-}
-
-// Attach subscribes to the output of an init (execID "") or exec process, from now on,
-// and to its stdin. For an exec, output is held back until the first Attach. An init process can be attached to
-// before it starts: Prepare. Errors: not found.
-func (s *Service) Attach(ctx context.Context, id, execID string, o AttachOptions) (Stream, error) {
-	_, files, err := s.request(ctx, protocol.OpAttach, protocol.Attach{
-		Target: protocol.Target{ID: id, Exec: execID},
-		Stdin:  o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, CloseStdin: o.CloseStdin,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(files) != 1 {
-		return nil, errors.Join(fmt.Errorf("supervisor sent %d streams", len(files)), protocol.CloseAll(files))
-	}
-	conn, err := net.FileConn(files[0])
-	if err := errors.Join(err, files[0].Close()); err != nil {
-		return nil, err
-	}
-	stream, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil, errors.Join(errors.New("supervisor sent no stream"), conn.Close())
-	}
-	return stream, nil
-}
-
-// Update changes the resource limits of a running task. Errors: not found, when it is not running.
-func (s *Service) Update(ctx context.Context, id string, r *specs.LinuxResources) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return s.ask(ctx, protocol.OpUpdate, protocol.Update{ID: id, Resources: data}, nil)
 }
