@@ -34,7 +34,7 @@ func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 // takeDown removes what nobody waits for.
 func (s *Service) takeDown(c *connection) {
 	if c.veth != "" {
-		if err := sandbox.Delete(s.host, c.veth); err != nil {
+		if err := sandbox.Delete(s.remover, c.veth); err != nil {
 			slog.Warn("cannot remove interface", "container", c.id, "interface", c.veth, "err", err)
 		}
 	}

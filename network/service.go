@@ -25,6 +25,7 @@ import (
 type Service struct {
 	cfg       Config
 	host      *netlink.Handle
+	remover   *netlink.Handle // its own socket: nobody waits behind what is being removed
 	pool      *sandbox.Pool
 	firewall  firewall.Firewall
 	allocator *ports.Allocator
@@ -93,9 +94,13 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if s.host, err = netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER); err != nil {
 		return nil, err
 	}
+	if s.remover, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		s.host.Close()
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
-			s.host.Close()
+			s.closeHandles()
 		}
 	}()
 	if err := s.openNetworks(); err != nil {
@@ -206,6 +211,11 @@ func (s *Service) Close(ctx context.Context) error {
 		errs = append(errs, s.allocator.Release(c.bindings)) // the sockets; the rules go on
 	}
 	errs = append(errs, s.pool.Close())
-	s.host.Close()
+	s.closeHandles()
 	return errors.Join(errs...)
+}
+
+func (s *Service) closeHandles() {
+	s.host.Close()
+	s.remover.Close()
 }

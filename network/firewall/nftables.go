@@ -41,7 +41,7 @@ func (f *NFTables) Set(_ context.Context, d Desired) error {
 	c.AddTable(t) // so that there is one to delete
 	c.DelTable(t)
 	c.AddTable(t)
-	exact, wild := maps(t)
+	exact, wild := portMaps(t)
 	if err := errors.Join(c.AddSet(exact, nil), c.AddSet(wild, nil)); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (f *NFTables) update(ports []Port, op func(*nftables.Conn, *nftables.Set, [
 	if err != nil {
 		return err
 	}
-	exact, wild := maps(table())
+	exact, wild := portMaps(table())
 	err = change(ports, exact, wild, func(s *nftables.Set, e []nftables.SetElement) error { return op(c, s, e) })
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (f *NFTables) Published(context.Context) ([]Port, error) {
 		return nil, nil
 	}
 	var ports []Port
-	exact, wild := maps(table())
+	exact, wild := portMaps(table())
 	for _, s := range []*nftables.Set{exact, wild} {
 		elements, err := c.GetSetElements(s)
 		if err != nil {
@@ -122,7 +122,7 @@ func table() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName}
 }
 
-func maps(t *nftables.Table) (exact, wild *nftables.Set) {
+func portMaps(t *nftables.Table) (exact, wild *nftables.Set) {
 	to := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
 	exact = &nftables.Set{
 		Table: t, Name: exactMap, IsMap: true, Concatenation: true, DataType: to,
