@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 
 	"gantry/internal/fault"
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata/boltutil"
 	"github.com/containerd/errdefs"
-	bolt "go.etcd.io/bbolt"
 )
 
 // CreateRW makes the rw layer of a container. Errors: not found (chain), already exists,
@@ -54,21 +54,18 @@ func (s *Service) prepareLeased(ctx context.Context, id, base string, run func(f
 
 // checkRWOptions refuses what no driver here can do, in dockerd's words.
 func (s *Service) checkRWOptions(opts map[string]string) error {
-	var keys []string
-	for k := range opts {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(opts)) {
 		if k != "size" {
-			return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("unknown storage option %s", k))
+			return errdefs.ErrInvalidArgument.WithMessage("unknown storage option " + k)
 		}
-		if s.driver.Copies() {
-			return errdefs.ErrNotImplemented.WithMessage("--storage-opt is not supported for " + s.name)
-		}
-		return errdefs.ErrNotImplemented.WithMessage("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 	}
-	return nil
+	switch {
+	case len(opts) == 0:
+		return nil
+	case s.driver.Copies():
+		return errdefs.ErrNotImplemented.WithMessage("--storage-opt is not supported for " + s.name)
+	}
+	return errdefs.ErrNotImplemented.WithMessage("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 }
 
 // RemoveRW removes it. A missing one is not an error. When it returns, the
@@ -81,7 +78,7 @@ func (s *Service) RemoveRW(ctx context.Context, id string) error {
 			return errors.New("no transaction")
 		}
 		key = s.driverKey(tx, id)
-		return s.forgetRW(ctx, tx, id, key)
+		return s.forgetRW(ctx, id, key)
 	})
 	if errors.Is(err, errNothing) {
 		return nil
@@ -99,7 +96,7 @@ func (s *Service) RemoveRW(ctx context.Context, id string) error {
 // errNothing rolls a transaction back that has changed nothing, which saves its fsyncs.
 var errNothing = errors.New("nothing to change")
 
-func (s *Service) forgetRW(ctx context.Context, _ *bolt.Tx, id, key string) error {
+func (s *Service) forgetRW(ctx context.Context, id, key string) error {
 	leaseErr := s.leases.Delete(ctx, leases.Lease{ID: id})
 	if leaseErr != nil && !errdefs.IsNotFound(leaseErr) {
 		return leaseErr

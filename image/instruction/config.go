@@ -26,7 +26,6 @@ func ImageConfig(c *container.Config) dockerspec.DockerOCIImageConfig {
 			WorkingDir:   c.WorkingDir,
 			Labels:       c.Labels,
 			StopSignal:   c.StopSignal,
-			ArgsEscaped:  c.ArgsEscaped, //nolint:staticcheck // Windows images still have it
 		},
 		DockerOCIImageConfigExt: dockerspec.DockerOCIImageConfigExt{
 			Healthcheck: c.Healthcheck,
