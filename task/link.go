@@ -53,12 +53,13 @@ func (l *link) receive() error {
 		l.mu.Lock()
 		ch := l.waiting[m.Seq]
 		delete(l.waiting, m.Seq)
+		if ch != nil {
+			ch <- answer{m, files} // it has room for one
+		}
 		l.mu.Unlock()
 		if ch == nil {
 			_ = protocol.CloseAll(files) // whoever asked has left
-			continue
 		}
-		ch <- answer{m, files}
 	}
 }
 
@@ -91,7 +92,7 @@ func (l *link) call(ctx context.Context, op string, body any, files ...*os.File)
 		m.Body = protocol.Body(body)
 	}
 	if err := l.conn.Send(m, files...); err != nil {
-		l.abandon(seq)
+		l.abandon(seq, ch)
 		return nil, nil, errors.Join(errNotSent, err)
 	}
 	select {
@@ -104,7 +105,7 @@ func (l *link) call(ctx context.Context, op string, body any, files ...*os.File)
 		}
 		return a.m.Body, a.files, nil
 	case <-ctx.Done():
-		l.abandon(seq)
+		l.abandon(seq, ch)
 		return nil, nil, ctx.Err()
 	}
 }
@@ -112,11 +113,14 @@ func (l *link) call(ctx context.Context, op string, body any, files ...*os.File)
 // errNotSent is the error of a request that certainly was not carried out.
 var errNotSent = errdefs.ErrUnavailable.WithMessage("the supervisor cannot be reached")
 
-func (l *link) abandon(seq uint64) {
+// abandon gives up waiting. An answer that has come all the same is dropped, with its descriptors.
+func (l *link) abandon(seq uint64, ch <-chan answer) {
 	l.mu.Lock()
-	ch, waited := l.waiting[seq]
 	delete(l.waiting, seq)
 	l.mu.Unlock()
-	_ = ch
-	_ = waited
+	select {
+	case a := <-ch:
+		_ = protocol.CloseAll(a.files) // nobody is left to be told
+	default: // one that is under way finds nobody waiting: receive drops it
+	}
 }
