@@ -1,12 +1,16 @@
 package security
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+
+	"gantry/security/bpf"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/profiles/seccomp"
@@ -54,8 +58,9 @@ const maxFilters = 32
 // kernel and the architecture stay. Containers share one filter of some 400 system calls, and
 // whatever is derived from it later.
 type filters struct {
-	mu    sync.Mutex // guards byKey
-	byKey map[string]*specs.LinuxSeccomp
+	mu       sync.Mutex // guards what follows
+	byKey    map[string]*specs.LinuxSeccomp
+	programs map[*specs.LinuxSeccomp]string // base64; "" for a filter that is left to the runtime
 }
 
 // get returns the filter of a profile, "" for the built-in one.
@@ -74,10 +79,38 @@ func (f *filters) get(profile string, spec *specs.Spec) (*specs.LinuxSeccomp, er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.byKey == nil || len(f.byKey) >= maxFilters {
-		f.byKey = map[string]*specs.LinuxSeccomp{}
+		f.byKey, f.programs = map[string]*specs.LinuxSeccomp{}, map[*specs.LinuxSeccomp]string{}
 	}
 	f.byKey[key] = filter
 	return filter, nil
+}
+
+// Program returns the BPF program of a filter that Seccomp returned, in base64: what crun takes in the annotation
+// run.oci.seccomp_bpf_data, which saves it the compilation, the largest part of a start. "" is a filter
+// that only the runtime can compile: another architecture, a listener, flags.
+func (s *Service) Program(filter *specs.LinuxSeccomp) string {
+	if filter == nil || runtime.GOARCH != "amd64" || len(filter.Flags) > 0 || filter.ListenerPath != "" {
+		return ""
+	}
+	f := &s.filters
+	f.mu.Lock()
+	text, ok := f.programs[filter]
+	f.mu.Unlock()
+	if ok {
+		return text
+	}
+	program, err := bpf.Compile(filter, specs.ArchX86_64)
+	if err != nil {
+		slog.Debug("the runtime compiles a seccomp filter", "reason", err)
+	} else {
+		text = base64.StdEncoding.EncodeToString(program.Bytes())
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.programs != nil {
+		f.programs[filter] = text
+	}
+	return text
 }
 
 func evaluate(profile string, spec *specs.Spec) (*specs.LinuxSeccomp, error) {

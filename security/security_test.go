@@ -1,9 +1,11 @@
 package security
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -183,6 +185,28 @@ func TestSeccompFollowsCapabilities(t *testing.T) {
 	again, err := s.Seccomp("", false, withCaps("CAP_CHOWN"))
 	if err != nil || again != plain {
 		t.Error("the filter was made twice")
+	}
+}
+
+func TestProgramIsMadeOnceAndOnlyOfWhatCanBeTranslated(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("machine is not amd64")
+	}
+	s := service(t, Config{}, machine(t))
+	f, err := s.Seccomp("", false, withCaps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(s.Program(f))
+	if err != nil || len(raw) < 1000 || len(raw)%8 != 0 {
+		t.Errorf("%d bytes, %v", len(raw), err)
+	}
+	if s.Program(nil) != "" || s.Program(&specs.LinuxSeccomp{DefaultAction: specs.ActNotify}) != "" ||
+		s.Program(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog}}) != "" {
+		t.Error("a program was made of what only the runtime can do")
+	}
+	if n := testing.AllocsPerRun(10, func() { s.Program(f) }); n > 0 {
+		t.Errorf("the program was made again: %v allocations", n)
 	}
 }
 

@@ -34,13 +34,14 @@ func run(t *testing.T, script string, change func(*spec.Input)) string {
 	in.Daemon.Capabilities, in.Daemon.Host = nil, spec.Host{}
 	in.Netns = "/proc/self/ns/net" // that of unshare below: no container touches the machine's
 	in.Hosts, in.Hostname, in.ResolvConf = "", "", ""
-	in.Daemon.Seccomp = func(s *specs.Spec) (*specs.LinuxSeccomp, error) {
-		service, err := security.Open(t.Context(), security.Config{})
-		if err != nil {
-			return nil, err
-		}
-		return service.Seccomp("", in.Record.HostConfig.Privileged, s)
+	confine, err := security.Open(t.Context(), security.Config{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	in.Daemon.Seccomp = func(s *specs.Spec) (*specs.LinuxSeccomp, error) {
+		return confine.Seccomp("", in.Record.HostConfig.Privileged, s)
+	}
+	in.Daemon.Program = confine.Program
 	makeRoot(t, filepath.Join(bundle, "rootfs"))
 	change(&in)
 	built, _, err := spec.Build(in)

@@ -7,6 +7,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 
 	"gantry/container/record"
 	"gantry/security"
@@ -29,7 +30,9 @@ type Daemon struct {
 	InitPath      string // of the init binary on the host
 	Init          bool   // --init for every container that does not say otherwise
 	// Seccomp returns the filter for the finished specification; nil for unconfined.
-	Seccomp     func(*specs.Spec) (*specs.LinuxSeccomp, error)
+	Seccomp func(*specs.Spec) (*specs.LinuxSeccomp, error)
+	// Program returns the BPF program of that filter in base64, for runtimes that take one; "" or nil for none.
+	Program     func(*specs.LinuxSeccomp) string
 	ShmSize     int64 // bytes
 	NoNewPrivs  bool
 	RootUID     int // owner of id 0 on the host, userns-remap
@@ -113,8 +116,22 @@ func (b *builder) confine() error {
 	}
 	filter, err := b.Daemon.Seccomp(b.spec)
 	b.spec.Linux.Seccomp = filter
-	return err
+	if err != nil || filter == nil || b.Daemon.Program == nil {
+		return err
+	}
+	if program := b.Daemon.Program(filter); program != "" && b.spec.Annotations[programAnnotation] == "" {
+		annotations := maps.Clone(b.spec.Annotations) // the record's
+		if annotations == nil {
+			annotations = map[string]string{}
+		}
+		annotations[programAnnotation] = program
+		b.spec.Annotations = annotations
+	}
+	return nil
 }
+
+// programAnnotation is where crun looks for a filter that is compiled already, crun(1).
+const programAnnotation = "run.oci.seccomp_bpf_data"
 
 func (b *builder) warn(format string, args ...any) {
 	b.warnings = append(b.warnings, fmt.Sprintf(format, args...))

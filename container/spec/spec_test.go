@@ -175,6 +175,8 @@ var golden = map[string]func(*spec.Input){
 		in.Daemon.Seccomp = func(s *specs.Spec) (*specs.LinuxSeccomp, error) {
 			return &specs.LinuxSeccomp{DefaultAction: specs.LinuxSeccompAction(s.Process.Capabilities.Bounding[0])}, nil
 		}
+		in.Daemon.Program = func(f *specs.LinuxSeccomp) string { return "program of " + string(f.DefaultAction) }
+		in.Record.HostConfig.Annotations = map[string]string{"a": "b"}
 	},
 }
 
