@@ -39,6 +39,7 @@ type Daemon struct {
 	host     *host.Host
 	events   *events.Journal
 	system   *system.Service
+	tasks    *task.Service
 	settings atomic.Pointer[config.Config]
 	id       string
 }
@@ -80,8 +81,8 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	facts := boot.Step(s, "system", system.Open, system.Config{
 		Settings: cfg, Host: machine, ID: identity.ID, Containers: containers, Images: images, Volumes: volumes,
 		Storage: layers, Runtimes: tasks, Security: guard, Events: journal,
-		Observe: measured.HostInfo, APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: "nftables",
-		Plugins: system.Plugins{Log: drivers.Names(), Network: []string{"bridge", "host", "null"}, Volume: []string{"local"}},
+		Observe: measured.HostInfo, APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: firewallName(cfg),
+		Plugins: system.Plugins{Log: selectable(drivers.Names()), Network: []string{"bridge", "host", "null"}, Volume: []string{"local"}},
 	})
 	server := boot.Step(s, "API", api.Open, api.Config{
 		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Volumes: volumes,
@@ -95,7 +96,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		measured.StartStep(step, took)
 	}
 
-	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, id: identity.ID}
+	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, tasks: tasks, id: identity.ID}
 	d.settings.Store(cfg)
 	return d, s.Done()
 }

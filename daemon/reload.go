@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 
+	"gantry/internal/logfmt"
+
 	"github.com/moby/moby/api/types/events"
 )
 
@@ -17,10 +19,12 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		d.log.Warn("setting takes effect with the next start of the daemon", "option", p.Option, "value", p.Value)
 	}
 	d.settings.Store(next.Config)
+	logfmt.SetLevel(d.log, logfmt.ParseLevel(next.Config.Log.Threshold()))
 	d.Containers.Reload(ctx, containerSettings(next.Config, d.host))
 	d.system.Reload(ctx, next.Config)
 	attrs := next.Config.Attributes()
 	attrs["name"] = d.host.Hostname
+	_, attrs["default-runtime"] = d.tasks.Runtimes()
 	d.events.Publish(events.DaemonEventType, events.ActionReload, events.Actor{ID: d.id, Attributes: attrs})
 	d.log.Info("Reloaded configuration", "configuration", next.Config.Describe())
 	return nil

@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 
 	"gantry/config"
 	"gantry/host/listen"
 	"gantry/host/notify"
+	"gantry/logdriver/drivers"
 )
 
 // Run opens the daemon, serves its API until ctx ends or a signal asks it to stop, and closes it. Errors: those of the first step that fails,
 // of a listener, and of stopping.
 func Run(ctx context.Context, cfg *config.Config) error {
 	log := slog.Default()
+	if err := drivers.Validate(cfg.Containers.LogDriver, cfg.Containers.LogOptions); err != nil {
+		return err
+	}
 	d, err := Open(ctx, cfg, nil)
 	if err != nil {
 		return err
@@ -27,7 +30,7 @@ func Run(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 	}
-	manager := notify.New(os.Getenv("NOTIFY_SOCKET"))
+	manager := notify.New(cfg.Getenv("NOTIFY_SOCKET"))
 	log.Info("Daemon has completed initialization")
 	served := make(chan error, 1)
 	go func() { served <- d.API.Serve(ctx, listeners) }()
@@ -43,7 +46,7 @@ func Run(ctx context.Context, cfg *config.Config) error {
 
 // openListeners opens the sockets; only now, since clients take an open socket for a daemon that is ready.
 func openListeners(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]net.Listener, error) {
-	c := listen.Config{Hosts: cfg.Serve.Hosts, Group: cfg.Serve.Group, GroupOptional: !cfg.Serve.GroupSet}
+	c := listen.Config{Hosts: cfg.Serve.Hosts, Group: cfg.Serve.Group, GroupOptional: !cfg.Serve.GroupSet, Getenv: cfg.Getenv}
 	if t := cfg.Serve.TLS; t.Enabled || t.Verify {
 		var err error
 		if c.TLS, err = listen.TLS(listen.Files{CA: t.CA, Cert: t.Cert, Key: t.Key}, t.Verify); err != nil {

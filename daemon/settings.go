@@ -4,11 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"gantry/config"
 	"gantry/container"
 	"gantry/container/spec"
 	"gantry/host"
+	"gantry/logdriver/drivers"
 	"gantry/network"
 	"gantry/task"
 
@@ -90,4 +92,17 @@ func networkConfig(cfg *config.Config) network.Config {
 		out.Pools = append(out.Pools, network.Pool(p))
 	}
 	return out
+}
+
+// firewallName is what info shows; "" where the firewall is the operator's own business.
+func firewallName(cfg *config.Config) string {
+	if !cfg.Network.IPTables {
+		return ""
+	}
+	return "nftables"
+}
+
+// selectable are the log drivers that info lists: those that keep something.
+func selectable(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == drivers.None })
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Service) Create(_ context.Context, containerRef string, r api.ExecCreat
 	s.mu.Lock()
 	s.byID[in.id] = in
 	s.mu.Unlock()
-	s.announce(in, "exec_create: "+line(r.Cmd), nil)
+	s.announce(in, string(events.ActionExecCreate)+": "+line(r.Cmd), nil)
 	return in.id, nil
 }
 
@@ -134,7 +135,7 @@ func (s *Service) Start(ctx context.Context, id string, r api.ExecStartRequest) 
 	if again {
 		return nil, alreadyRun(id)
 	}
-	s.announce(in, "exec_start: "+line(in.request.Cmd), nil)
+	s.announce(in, string(events.ActionExecStart)+": "+line(in.request.Cmd), nil)
 	run, err := s.cfg.Containers.Exec(ctx, in.container.Record().ID, id, runRequest(in.request, r))
 	if err != nil {
 		code := max(task.ExitCode(err), 126)
@@ -173,18 +174,40 @@ func runRequest(c api.ExecCreateRequest, r api.ExecStartRequest) container.ExecR
 func (s *Service) watch(in *instance, run *container.ExecRun) {
 	select {
 	case <-run.Done():
+		s.settle(in)
+	case <-s.stop:
+	}
+}
+
+// settle records the end of an exec that has ended, whoever sees it first: a client that has read
+// the end of the output asks at once for the exit code.
+func (s *Service) settle(in *instance) {
+	s.mu.Lock()
+	run := in.run
+	s.mu.Unlock()
+	if run == nil {
+		return
+	}
+	select {
+	case <-run.Done():
 		code, err := run.Wait(context.Background())
 		if err == nil {
 			s.end(in, code)
 		}
-	case <-s.stop:
+	default:
 	}
 }
 
 func (s *Service) end(in *instance, code int) {
 	s.mu.Lock()
-	in.code, in.ended = &code, time.Now()
+	known := in.code != nil
+	if !known {
+		in.code, in.ended = &code, time.Now()
+	}
 	s.mu.Unlock()
+	if known {
+		return
+	}
 	s.announce(in, string(events.ActionExecDie), map[string]string{"exitCode": strconv.Itoa(code)})
 }
 
@@ -194,6 +217,7 @@ func (s *Service) Inspect(_ context.Context, id string) (*api.ExecInspectRespons
 	if err != nil {
 		return nil, err
 	}
+	s.settle(in)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := in.request
@@ -264,13 +288,8 @@ func (s *Service) announce(in *instance, action string, extra map[string]string)
 	s.cfg.Containers.Announce(in.container.Record(), events.Action(action), attrs)
 }
 
-func line(cmd []string) string {
-	out := cmd[0]
-	for _, a := range cmd[1:] {
-		out += " " + a
-	}
-	return out
-}
+// line is the command as dockerd writes it into its events, with a space behind it when there are no arguments.
+func line(cmd []string) string { return cmd[0] + " " + strings.Join(cmd[1:], " ") }
 
 // attached tells of a client that leaves its exec running.
 type attached struct {
