@@ -23,7 +23,7 @@ type RemoveOptions struct {
 
 // Remove takes a name from an image, and the image away if that was its last; an ID takes all
 // names. What only this image needed is deleted in the background. Errors: those
-// of Resolve; conflict (failed precondition class "conflict" of errdefs), in dockerd's words.
+// of Resolve; conflict, in dockerd's words.
 func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) ([]api.DeleteResponse, error) {
 	ctx = s.store.Context(ctx)
 	found, err := s.names.find(ctx, ref)

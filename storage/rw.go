@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata/boltutil"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 )
 
@@ -48,8 +49,32 @@ func (s *Service) prepareLeased(ctx context.Context, id, base string, run func(f
 	if errdefs.IsAlreadyExists(err) {
 		return errdefs.ErrAlreadyExists.WithMessage(fmt.Sprintf("container %s already has a writable layer", id))
 	}
+	if err != nil && s.driver.Copies() { // there was no transaction to roll back
+		err = errors.Join(err, s.leases.Delete(context.WithoutCancel(ctx), leases.Lease{ID: id}))
+	}
 	fault.Point("storage.create.snapshot")
 	return err
+}
+
+// RWLayers lists the IDs that have an rw layer, in no order. One whose container has no
+// record is what a crash has left of its creation: the caller removes it.
+func (s *Service) RWLayers(ctx context.Context) ([]string, error) {
+	ctx = s.Context(ctx)
+	all, err := s.leases.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, l := range all {
+		i, err := s.snapshots.Stat(ctx, l.ID)
+		if err == nil && i.Kind == snapshots.KindActive {
+			out = append(out, l.ID)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // checkRWOptions refuses what no driver here can do, in dockerd's words.

@@ -346,6 +346,12 @@ func TestErrors(t *testing.T) {
 			t.Errorf("Usage: %v", err)
 		}
 		must(t, s.RemoveRW(t.Context(), "nope"))
+		if ids, err := s.RWLayers(t.Context()); err != nil || !slices.Equal(ids, []string{"c1"}) {
+			t.Errorf("rw layers %v, %v", ids, err)
+		}
+		if list, err := s.Leases().List(s.Context(t.Context())); err != nil || len(list) != 2 { // c1 and the chain's operation
+			t.Errorf("leases %v, %v", list, err)
+		}
 	})
 }
 
