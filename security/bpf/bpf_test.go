@@ -199,7 +199,11 @@ func TestProgramsAnswerAsLibseccomps(t *testing.T) {
 		told := map[[2]uint32]bool{}
 		for _, audit := range []uint32{unix.AUDIT_ARCH_X86_64, unix.AUDIT_ARCH_I386, unix.AUDIT_ARCH_AARCH64, 0} {
 			for _, base := range []uint32{0, 0x40000000, 0xfffffff0} {
-				for n := range uint32(560) {
+				last := uint32(560)
+				if base > 0x40000000 || audit == 0 || audit == unix.AUDIT_ARCH_AARCH64 {
+					last = 20 // nothing there depends on the number
+				}
+				for n := range last {
 					if unknown((base + n) &^ 0x40000000) {
 						continue
 					}
