@@ -22,7 +22,7 @@ type Pool struct {
 	ended sync.WaitGroup
 }
 
-// NewPool makes namespaces under dir, which it creates.
+// NewPool binds namespaces under dir, which it creates.
 func NewPool(dir string) (*Pool, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -34,19 +34,30 @@ func NewPool(dir string) (*Pool, error) {
 
 // Get returns a namespace that belongs to the caller.
 func (p *Pool) Get() (*Namespace, error) {
+	n, err := p.take()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.bind(p.dir); err != nil {
+		return nil, errors.Join(err, n.release())
+	}
+	return n, nil
+}
+
+func (p *Pool) take() (*Namespace, error) {
 	select {
 	case n := <-p.free:
 		select {
 		case p.wake <- struct{}{}:
-		default:
+		default: // it is awake
 		}
 		return n, nil
 	default:
-		return create(p.dir)
+		return create()
 	}
 }
 
-// Close removes the namespaces that nobody has asked for. Idempotent.
+// Close ends the namespaces that nobody has asked for. Idempotent.
 func (p *Pool) Close() error {
 	p.once.Do(func() { close(p.stop) })
 	p.ended.Wait()
@@ -54,7 +65,7 @@ func (p *Pool) Close() error {
 	for {
 		select {
 		case n := <-p.free:
-			errs = append(errs, n.release(), Remove(n.Key))
+			errs = append(errs, n.release())
 		default:
 			return errors.Join(errs...)
 		}
@@ -70,7 +81,7 @@ func (p *Pool) fill() {
 				return
 			default:
 			}
-			n, err := create(p.dir)
+			n, err := create()
 			if err != nil {
 				slog.Warn("cannot make a network namespace ahead of need", "err", err)
 				break

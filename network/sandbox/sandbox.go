@@ -17,22 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespace is a network namespace with its loopback interface up.
+// Namespace is a network namespace with its loopback interface up. Until it is bound, it ends with this process.
 type Namespace struct {
-	ID, Key string
+	ID, Key string // from Bind on
 	fd      netns.NsHandle
 	handle  *netlink.Handle
 }
 
-// create makes a namespace under dir.
-func create(dir string) (*Namespace, error) {
-	id := NewID()
-	n := &Namespace{ID: id, Key: filepath.Join(dir, id[:12]), fd: -1}
-	f, err := os.OpenFile(n.Key, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
-	if err != nil {
-		return nil, err
-	}
-	_ = f.Close()
+// create makes a namespace.
+func create() (*Namespace, error) {
+	n := &Namespace{fd: -1}
 	done := make(chan error, 1)
 	go func() {
 		// Never unlocked: the thread ends with the goroutine, so that no other goroutine finds itself elsewhere.
@@ -40,24 +34,19 @@ func create(dir string) (*Namespace, error) {
 		done <- n.unshare()
 	}()
 	if err := <-done; err != nil {
-		return nil, errors.Join(fmt.Errorf("make network namespace: %w", err), n.release(), Remove(n.Key))
+		return nil, errors.Join(fmt.Errorf("make network namespace: %w", err), n.release())
 	}
 	return n, nil
 }
 
 // unshare runs on a thread of its own, which it leaves in the new namespace.
-func (n *Namespace) unshare() error {
+func (n *Namespace) unshare() (err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return err
 	}
-	if err := unix.Mount("/proc/thread-self/ns/net", n.Key, "", unix.MS_BIND, ""); err != nil {
+	if n.fd, err = netns.GetFromPath("/proc/thread-self/ns/net"); err != nil {
 		return err
 	}
-	fd, err := netns.GetFromPath(n.Key)
-	if err != nil {
-		return err
-	}
-	n.fd = fd
 	if n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
@@ -74,6 +63,22 @@ func (n *Namespace) unshare() error {
 		return nil // a kernel without IPv6
 	}
 	return err
+}
+
+// bind gives the namespace an ID and a key under dir. Nothing is left when it fails.
+func (n *Namespace) bind(dir string) error {
+	id := NewID()
+	key := filepath.Join(dir, id[:12])
+	f, err := os.OpenFile(key, os.O_CREATE|os.O_EXCL|os.O_RDONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", n.fd), key, "", unix.MS_BIND, ""); err != nil {
+		return errors.Join(fmt.Errorf("bind network namespace to %s: %w", key, err), os.Remove(key))
+	}
+	n.ID, n.Key = id, key
+	return nil
 }
 
 // Release closes what the namespace was configured through; the namespace stays.
