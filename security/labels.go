@@ -26,8 +26,8 @@ func (s *Service) Labels(o Options, privileged bool) (process, mount string, err
 // ReleaseLabels gives back the level of a removed container, so that another can have it.
 func (s *Service) ReleaseLabels(process string) { selinux.ReleaseLabel(process) }
 
-// AdoptLabels reserves the level of a container that an earlier process labelled.
-func (s *Service) AdoptLabels(process string) { selinux.ReserveLabel(process) }
+// AdoptLabels reserves the level of a container that an earlier process labelled. Errors: the label is not one.
+func (s *Service) AdoptLabels(process string) error { return selinux.ReserveLabelV2(process) }
 
 // Relabel gives a bind source the label of the container that mounts it: the options z (shared between
 // containers) and Z (this container's alone) of -v. Nothing happens where SELinux is off.

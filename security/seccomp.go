@@ -46,7 +46,8 @@ func checkProfile(data []byte) error {
 		return fmt.Errorf("profile is larger than %d bytes", maxProfile)
 	}
 	if err := json.Unmarshal(data, &seccomp.Seccomp{}); err != nil {
-		return fmt.Errorf("Decoding seccomp profile failed: %w", err) //nolint:staticcheck // dockerd's text
+		//lint:ignore ST1005 dockerd's text
+		return fmt.Errorf("Decoding seccomp profile failed: %w", err)
 	}
 	return nil
 }
