@@ -88,12 +88,18 @@ func (s *Service) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	if req.HostConfig != nil {
 		host = *req.HostConfig
 	}
+	if host.NetworkMode.IsContainer() && len(config.ExposedPorts) > 0 { // the image's own do no harm
+		return nil, nil, invalid("conflicting options: port exposing and the container type network mode")
+	}
 	image, err := s.image(ctx, config.Image, req.Platform)
 	if err != nil {
 		return nil, nil, err
 	}
 	mergeImage(&config, image)
 	mergeDefaults(&config, &host, set)
+	if _, byDefault := s.cfg.Tasks.Runtimes(); host.Runtime == "" {
+		host.Runtime = byDefault
+	}
 	warnings, err := validate(&config, &host, set)
 	if err != nil {
 		return nil, nil, err
@@ -134,7 +140,11 @@ func (s *Service) image(ctx context.Context, ref string, platform *ocispec.Platf
 	if ref == "" {
 		return nil, nil // a container without an image has an empty root
 	}
-	return s.cfg.Images.Resolve(ctx, ref, platform)
+	image, err := s.cfg.Images.Resolve(ctx, ref, platform)
+	if err == nil {
+		err = s.cfg.Images.Prepare(ctx, image)
+	}
+	return image, err
 }
 
 // confine settles what --security-opt says, so that it cannot change under a container.
@@ -165,8 +175,7 @@ func (s *Service) joinNetworks(ctx context.Context, r *record.Container, n *netw
 		if n != nil && len(n.EndpointsConfig) > 0 {
 			return errdefs.ErrInvalidArgument.WithMessage("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
 		}
-		_, err := s.peer(mode.ConnectedContainer())
-		return err
+		return nil // the other container is looked for at each start
 	}
 	r.Networks = map[string]*network.EndpointSettings{}
 	if n != nil {
@@ -214,6 +223,30 @@ func (s *Service) name(r *record.Container, wanted string) error {
 	}
 	r.Name = r.ID[:12]
 	return s.index.reserve(r.Name, r.ID)
+}
+
+// holdRunning names the container as a running one to who wants to remove its image; the release is the next exit's.
+func (s *Service) holdRunning(ctx context.Context, c *Container) error {
+	r := c.Record()
+	if r.ImageID == "" {
+		return nil
+	}
+	release, err := s.cfg.Images.Hold(ctx, r.ImageID, Holder{Kind: "running container", ID: r.ID, Name: r.Name})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running = release
+	return err
+}
+
+func (c *Container) releaseRunning(ctx context.Context) error {
+	c.mu.Lock()
+	release := c.running
+	c.running = nil
+	c.mu.Unlock()
+	if release == nil {
+		return nil
+	}
+	return release(ctx)
 }
 
 // hold keeps the image and the volumes of the container from being removed.

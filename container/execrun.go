@@ -102,7 +102,7 @@ func (s *Service) execProcess(r *record.Container, req ExecRequest) (_ *specs.Pr
 		return nil, err
 	}
 	in := spec.Input{Record: r, Daemon: s.settings.Load().Spec, User: o.User, Home: o.Home}
-	in.Daemon.Seccomp = s.seccomp(r)
+	in.Daemon.Seccomp, in.Daemon.Program = s.seccomp(r), s.cfg.Security.Program
 	return spec.Process(in, o)
 }
 

@@ -72,7 +72,7 @@ func (s *Service) exited(ctx context.Context, c *Container, e task.Exit) error {
 // releaseRun gives back what a run had: network, volumes, shared memory.
 func (s *Service) releaseRun(ctx context.Context, c *Container) error {
 	r := c.Record()
-	var errs []error
+	errs := []error{c.releaseRunning(ctx)}
 	if !r.HostConfig.NetworkMode.IsContainer() {
 		errs = append(errs, s.cfg.Networks.Disconnect(ctx, c.id))
 	}

@@ -250,9 +250,6 @@ func publishes(r *record.Container, ok func(network.Port) bool) bool {
 		ports = r.HostConfig.PortBindings
 	}
 	for inside, bindings := range ports {
-		if ok(inside) {
-			return true
-		}
 		for _, b := range bindings {
 			if p, err := network.ParsePort(b.HostPort + "/" + string(inside.Proto())); err == nil && ok(p) {
 				return true

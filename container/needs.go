@@ -19,6 +19,8 @@ type (
 	// Images resolves what the user typed to an image and keeps it from being removed.
 	Images interface {
 		Resolve(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error)
+		// Prepare unpacks an image that has been stored only.
+		Prepare(ctx context.Context, i *Image) error
 		Hold(ctx context.Context, imageID string, by Holder) (release func(context.Context) error, err error)
 		Commit(ctx context.Context, o CommitOptions) (id string, err error)
 		// ApplyChanges applies Dockerfile instructions to a configuration.

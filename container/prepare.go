@@ -207,7 +207,7 @@ func (s *Service) specInput(p *prepared) (spec.Input, error) {
 		Record: r, Daemon: p.settings.Spec, User: p.user, Home: p.home,
 		Netns: p.netns, Shm: p.shm, Hugepages: p.settings.Hugepages,
 	}
-	in.Daemon.Seccomp = s.seccomp(r)
+	in.Daemon.Seccomp, in.Daemon.Program = s.seccomp(r), s.cfg.Security.Program
 	for _, m := range p.sources {
 		in.Mounts = append(in.Mounts, spec.Mount{MountPoint: *m.point, Source: m.path})
 	}

@@ -45,11 +45,30 @@ func (s *Service) Restore(ctx context.Context) error {
 		}
 		delete(running, e.Name())
 	}
-	var errs []error
+	errs := []error{s.sweepLayers(ctx)}
 	for id := range running { // tasks of containers that are gone
 		if err := s.cfg.Tasks.SignalAll(ctx, id); err == nil {
 			s.cfg.Log.Warn("task without a container killed", "container", id)
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweepLayers removes the rw layers that no container has: a create was killed before its record was written.
+func (s *Service) sweepLayers(ctx context.Context) error {
+	ids, err := s.cfg.Storage.RWLayers(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		if c, err := s.Get(id); err == nil && c.id == id {
+			continue
+		}
+		if s.aside[id] {
+			continue // its record may be repaired
+		}
+		errs = append(errs, s.cfg.Storage.RemoveRW(ctx, id))
 	}
 	return errors.Join(errs...)
 }
@@ -165,7 +184,7 @@ func (s *Service) adopt(ctx context.Context, c *Container, t task.State) error {
 		errs = append(errs, s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb))
 	}
 	s.startHealth(c)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.holdRunning(ctx, c))...)
 }
 
 // endedMeanwhile records an end that nobody was there to see. What is not known is said to be unknown.
@@ -226,6 +245,7 @@ func (s *Service) quarantine(id string, why error) {
 	if err == nil {
 		err = atomicfile.SyncDir(aside)
 	}
+	s.aside[id] = true
 	s.cfg.Log.Warn("container record put aside", "container", id, "reason", why, "moved-to", to, "error", err)
 	s.warnings = append(s.warnings, fmt.Sprintf("WARNING: the record of container %s is broken and was moved to %s: %v", id, to, why))
 }

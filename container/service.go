@@ -50,6 +50,7 @@ type Settings struct {
 	IpcMode         container.IpcMode
 	CgroupnsMode    container.CgroupnsMode
 	NCPU            int
+	NoBridge        bool          // --bridge=none: containers are in no network unless they say so
 	StopAll         time.Duration // how long Shutdown may take
 	Hugepages       []string
 	RecursiveROless bool // the kernel cannot mount recursively read-only (before 5.12)
@@ -70,13 +71,15 @@ type Service struct {
 	execMu sync.Mutex          // guards execs
 	execs  map[string]*ExecRun // running, by exec ID
 
-	warnings []string // of restore; written before the first request
+	aside    map[string]bool // IDs in quarantine; written before the first request
+	warnings []string        // of restore; written before the first request
 }
 
 // Open reads nothing yet: Restore does, when what it needs is there.
 func Open(_ context.Context, cfg Config) (*Service, error) {
 	s := &Service{cfg: cfg, dir: filepath.Join(cfg.Root, "containers")}
 	s.index.init()
+	s.aside = map[string]bool{}
 	s.execs = map[string]*ExecRun{}
 	s.settings.Store(&cfg.Settings)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"gantry/container/spec"
 	"gantry/logdriver/drivers"
 
 	"github.com/containerd/errdefs"
@@ -115,10 +116,11 @@ func mergeHealth(user, image *dockerspec.HealthcheckConfig) *dockerspec.Healthch
 
 // mergeDefaults fills what is still open with the daemon's settings.
 func mergeDefaults(c *container.Config, h *container.HostConfig, set *Settings) {
-	if h.NetworkMode == "" {
+	if h.NetworkMode == "" || h.NetworkMode.IsDefault() {
 		h.NetworkMode = network.NetworkBridge
-	} else if h.NetworkMode.IsDefault() {
-		h.NetworkMode = network.NetworkBridge
+		if set.NoBridge {
+			h.NetworkMode = network.NetworkNone
+		}
 	}
 	if h.IpcMode == "" {
 		h.IpcMode = set.IpcMode
@@ -137,6 +139,15 @@ func mergeDefaults(c *container.Config, h *container.HostConfig, set *Settings) 
 	}
 	if c.WorkingDir != "" && path.IsAbs(c.WorkingDir) {
 		c.WorkingDir = path.Clean(c.WorkingDir)
+	}
+	if h.MaskedPaths == nil && !h.Privileged {
+		h.MaskedPaths = set.Spec.MaskedPaths
+	}
+	if h.ReadonlyPaths == nil && !h.Privileged {
+		h.ReadonlyPaths = spec.ReadonlyPaths()
+	}
+	if len(c.Entrypoint) == 1 && c.Entrypoint[0] == "" {
+		c.Entrypoint = nil // how clients ask for none, in place of the image's
 	}
 	mergeLog(&h.LogConfig, set)
 	mergeResources(&h.Resources)

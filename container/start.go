@@ -125,7 +125,7 @@ func (s *Service) started(c *Container, t task.State) error {
 	fault.Point("container.start.running")
 	s.Announce(c.Record(), events.ActionStart, nil)
 	s.startHealth(c)
-	return nil
+	return s.holdRunning(s.ctx, c)
 }
 
 // startFailed records why; the caller has released what was acquired.
@@ -150,9 +150,8 @@ func (s *Service) startFailed(ctx context.Context, c *Container, before record.S
 // exitCodeOf is the shell's convention, which the CLI prints: 127 for a command that is
 // not there, 126 for one that cannot be executed, 128 for what failed before.
 func exitCodeOf(err error) int {
-	var refused interface{ ExitCode() int }
-	if errors.As(err, &refused) && refused.ExitCode() != 0 {
-		return refused.ExitCode()
+	if code := task.ExitCode(err); code != 0 {
+		return code
 	}
 	return 128
 }
@@ -206,7 +205,11 @@ func (s *Service) connect(ctx context.Context, p *prepared, u *undo.Stack) error
 		pr := peer.Record()
 		p.netns = fmt.Sprintf("/proc/%d/ns/net", pr.Pid)
 		p.filesFrom = peer.dir
-		return nil
+		return s.amendVolatile(p.container, func(r *record.Container) {
+			config := *r.Config
+			config.Hostname, config.Domainname = pr.Config.Hostname, pr.Config.Domainname
+			r.Config = &config
+		})
 	}
 	sb, err := s.cfg.Networks.Connect(ctx, s.networkRequest(r))
 	if err != nil {

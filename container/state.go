@@ -59,6 +59,7 @@ type Container struct {
 	removed  bool
 	health   *health.Monitor
 	holds    []func(context.Context) error // what keeps its image and volumes from being removed
+	running  func(context.Context) error   // releases the hold of a running container; nil while it does not run
 	stopping int                           // stops and kills under way: its restart policy is silent
 	wake     context.CancelFunc            // ends the wait before an automatic restart; nil when there is none
 	logEnded chan struct{}                 // closed when the current run's log is complete

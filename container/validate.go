@@ -109,10 +109,10 @@ func validateModes(c *container.Config, h *container.HostConfig) error {
 		return invalid("conflicting options: hostname and the network mode")
 	case h.NetworkMode.IsContainer() && (len(h.PortBindings) > 0 || h.PublishAllPorts):
 		return invalid("conflicting options: port publishing and the container type network mode")
-	case h.NetworkMode.IsContainer() && len(c.ExposedPorts) > 0 && len(h.PortBindings) > 0:
-		return invalid("conflicting options: port exposing and the container type network mode")
-	case h.NetworkMode.IsContainer() && (len(h.DNS) > 0 || len(h.ExtraHosts) > 0):
+	case h.NetworkMode.IsContainer() && len(h.DNS) > 0:
 		return invalid("conflicting options: dns and the network mode")
+	case h.NetworkMode.IsContainer() && len(h.ExtraHosts) > 0:
+		return invalid("conflicting options: custom host-to-IP mapping and the network mode")
 	case h.ShmSize < 0:
 		return invalid("SHM size can not be less than 0")
 	case h.OomScoreAdj < -1000 || h.OomScoreAdj > 1000:

@@ -70,7 +70,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		Networks: networksForContainers{nets}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
 		Settings: containerSettings(cfg, machine), Log: log, Observe: measured.ContainerAction, Probed: measured.HealthCheck,
 	})
-	boot.Do(s, "restore", restore, restoring{containers, nets, tasks})
+	boot.Do(s, "restore", restore, restoring{containers, nets, volumes, tasks})
 	execs := boot.Step(s, "exec", exec.Open, exec.Config{Containers: containers, Resizer: tasks})
 	streams := boot.Step(s, "stdio", stdio.Open, stdio.Config{Containers: containers, Tasks: tasks})
 	files := archive.New(archive.Config{

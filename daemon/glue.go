@@ -26,6 +26,10 @@ func (i imagesForContainers) Resolve(ctx context.Context, ref string, platform *
 	return (*container.Image)(found), nil
 }
 
+func (i imagesForContainers) Prepare(ctx context.Context, img *container.Image) error {
+	return i.Service.Prepare(ctx, (*image.Image)(img))
+}
+
 func (i imagesForContainers) Hold(ctx context.Context, id string, by container.Holder) (func(context.Context) error, error) {
 	return i.Service.Hold(ctx, id, image.Holder(by))
 }

@@ -9,6 +9,7 @@ import (
 	"gantry/config"
 	"gantry/container"
 	"gantry/container/spec"
+	"gantry/container/spec/cdi"
 	"gantry/host"
 	"gantry/logdriver/drivers"
 	"gantry/network"
@@ -58,10 +59,11 @@ func containerSettings(cfg *config.Config, h *host.Host) container.Settings {
 			HardNofile: h.Ceilings.Nofile, HardNproc: h.Ceilings.Nproc, MinOOMScore: h.Ceilings.MinOOMScore,
 			MaskedPaths:     spec.MaskedPaths(os.DirFS("/sys")),
 			RecursiveROless: !h.Kernel.AtLeast(5, 12),
+			CDI:             cdi.Injector(c.CDISpecDirs...),
 		},
 		LogDriver: c.LogDriver, LogOptions: c.LogOptions,
 		IpcMode: containertypes.IpcMode(c.IpcMode), CgroupnsMode: mode,
-		NCPU: h.CPUs, StopAll: cfg.ShutdownTimeout, Hugepages: h.Hugepages,
+		NCPU: h.CPUs, NoBridge: cfg.Network.Bridge == "none", StopAll: cfg.ShutdownTimeout, Hugepages: h.Hugepages,
 		RecursiveROless: !h.Kernel.AtLeast(5, 12),
 	}
 }

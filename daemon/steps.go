@@ -16,6 +16,7 @@ import (
 	"gantry/security"
 	"gantry/storage"
 	"gantry/task"
+	"gantry/volume"
 
 	apievents "github.com/moby/moby/api/types/events"
 )
@@ -58,6 +59,7 @@ func with(c network.Config, journal *events.Journal) network.Config {
 type restoring struct {
 	containers *container.Service
 	networks   *network.Service
+	volumes    *volume.Service
 	tasks      *task.Service
 }
 
@@ -67,6 +69,9 @@ func restore(ctx context.Context, r restoring) error {
 		return err
 	}
 	if err := r.networks.Settle(ctx); err != nil {
+		return err
+	}
+	if err := r.volumes.Reconcile(ctx); err != nil {
 		return err
 	}
 	r.tasks.Subscribe(r.containers)
