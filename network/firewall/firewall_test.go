@@ -2,40 +2,19 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
+	"gantry/network/apart"
+
 	"github.com/google/nftables"
 )
 
-const inside = "GANTRY_FIREWALL_TEST_INSIDE"
-
-// TestMain runs the tests in a network namespace of their own.
-func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		os.Exit(m.Run())
-	}
-	if os.Geteuid() != 0 {
-		fmt.Println("skip: namespaces need root")
-		return
-	}
-	cmd := exec.Command("unshare", append([]string{"-n", "--", os.Args[0]}, os.Args[1:]...)...)
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err := cmd.Run()
-	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
-	} else if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-}
+// TestMain runs the tests on a host of their own.
+func TestMain(m *testing.M) { apart.Main(m, apart.Nothing) }
 
 func port(protocol, host, to string) Port {
 	return Port{Protocol: protocol, Host: netip.MustParseAddrPort(host), To: netip.MustParseAddrPort(to)}

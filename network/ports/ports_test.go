@@ -7,40 +7,24 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
+
+	"gantry/network/apart"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 )
 
-const inside = "GANTRY_PORTS_TEST_INSIDE"
-
-// TestMain runs the tests in a network namespace of their own, where every port is free.
+// TestMain runs the tests on a host of their own, where every port is free.
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) != "" {
+	apart.Main(m, func() error {
 		lo, err := netlink.LinkByName("lo")
-		if err = errors.Join(err, netlink.LinkSetUp(lo)); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
+		if err != nil {
+			return err
 		}
-		os.Exit(m.Run())
-	}
-	if os.Geteuid() != 0 {
-		fmt.Println("skip: namespaces need root")
-		return
-	}
-	cmd := exec.Command("unshare", append([]string{"-n", "--", os.Args[0]}, os.Args[1:]...)...)
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	err := cmd.Run()
-	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		os.Exit(exit.ExitCode())
-	} else if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
+		return netlink.LinkSetUp(lo)
+	})
 }
 
 func wish(port string, first, last uint16, hosts ...string) Wish {

@@ -2,24 +2,20 @@ package sandbox
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"gantry/network/apart"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-func needsRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("namespaces need root")
-	}
-}
+// TestMain runs the tests on a host of their own.
+func TestMain(m *testing.M) { apart.Main(m, apart.Nothing) }
 
 func TestNamespaceLivesUntilItIsRemoved(t *testing.T) {
-	needsRoot(t)
 	dir := filepath.Join(t.TempDir(), "netns")
 	p, err := NewPool(dir)
 	if err != nil {
