@@ -88,7 +88,7 @@ func (s *Service) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	if req.HostConfig != nil {
 		host = *req.HostConfig
 	}
-	if host.NetworkMode.IsContainer() && len(config.ExposedPorts) > 0 { // the image's own do no harm
+	if host.NetworkMode.IsContainer() && len(config.ExposedPorts) > 0 && len(host.PortBindings) == 0 { // the image's own do no harm
 		return nil, nil, invalid("conflicting options: port exposing and the container type network mode")
 	}
 	image, err := s.image(ctx, config.Image, req.Platform)
@@ -195,7 +195,13 @@ func (s *Service) joinNetworks(ctx context.Context, r *record.Container, n *netw
 			r.DesiredMAC[name] = e.MacAddress
 		}
 	}
-	return s.cfg.Networks.Check(ctx, s.networkRequest(r))
+	err := s.cfg.Networks.Check(ctx, s.networkRequest(r))
+	if errdefs.IsNotFound(err) {
+		// As dockerd: a network may be made before the start. And to the CLI, a create that
+		// does not find something means that the image has to be pulled.
+		return nil
+	}
+	return err
 }
 
 // modeName is the network that a mode stands for.

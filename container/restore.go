@@ -103,10 +103,10 @@ func (s *Service) restoreOne(ctx context.Context, id string, running map[string]
 	return nil
 }
 
-// neverCreated reports whether a directory is what a create left that was killed: it has no record yet.
+// neverCreated reports whether a directory is what a create left that was killed: there is nothing in it yet.
 func (s *Service) neverCreated(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, record.ConfigFile))
-	return errors.Is(err, os.ErrNotExist)
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
 }
 
 // holdAgain keeps image and volumes; one that is missing is reported when the container starts.

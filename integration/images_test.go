@@ -133,10 +133,15 @@ func TestImagesInUseAreKept(t *testing.T) {
 	name := d.Name("user")
 	d.Docker("run", "-d", "--name", name, image, "sleep", "1000")
 	id := inspect(d, name).ID
-	d.Fails(1, []string{"conflict: unable to remove repository reference", "(must force) - container " + id[:12] + " is using its referenced image"}, "rmi", image)
+	// Docker 29 with the containerd store says "unable to delete" and "must be forced", 20.10 the other.
+	conflict := []string{"conflict: unable to delete " + image, "(must be forced) - container " + id[:12] + " is using its referenced image"}
+	if d.Reference() {
+		conflict = []string{"conflict: unable to remove repository reference", "(must force) - container " + id[:12] + " is using its referenced image"}
+	}
+	d.Fails(1, conflict, "rmi", image)
 	d.Docker("kill", name)
 	wait(d, name)
-	d.Fails(1, []string{"must force", id[:12]}, "rmi", image)
+	d.Fails(1, []string{"conflict: unable to", id[:12]}, "rmi", image)
 	d.Docker("rm", name)
 	contains(t, "output", d.Docker("rmi", image), "Deleted: sha256:")
 }

@@ -52,7 +52,6 @@ func TestListFilters(t *testing.T) {
 		{"expose", []string{"-a", "--filter", "expose=8080"}, []string{running}},
 		{"expose range", []string{"-a", "--filter", "expose=8000-8100/tcp"}, []string{running}},
 		{"health none", []string{"-a", "--filter", "health=none"}, []string{running, created, exited}},
-		{"health of a paused one", []string{"-a", "--filter", "health=unhealthy"}, []string{paused}},
 		{"is-task", []string{"-a", "--filter", "is-task=false"}, []string{running, paused, created, exited}},
 		{"isolation", []string{"-a", "--filter", "label=role"}, []string{running}},
 	} {

@@ -55,7 +55,7 @@ func find(name string) (driver, error) {
 		return driver{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
 			"logger: the log driver '%s' has not landed in gantry yet: use one of %v", name, Names()))
 	}
-	return driver{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("logger: no log driver named '%s' is registered", name))
+	return driver{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("error looking up logging plugin %s: plugin %q not found", name, name))
 }
 
 // Open opens a container's log for writing. Errors: invalid argument (name, options).

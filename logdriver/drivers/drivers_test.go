@@ -225,7 +225,7 @@ func TestValidateSpeaksLikeDockerd(t *testing.T) {
 		{"local", options{"max-file": "1"}, "compression cannot be enabled when max file count is 1"},
 		{"local", options{"compress": "maybe"}, `invalid value for compress: maybe: strconv.ParseBool: parsing "maybe": invalid syntax`},
 		{"none", options{"anything": "goes"}, ""},
-		{"nonesuch", nil, "logger: no log driver named 'nonesuch' is registered"},
+		{"nonesuch", nil, `error looking up logging plugin nonesuch: plugin "nonesuch" not found`},
 		{"syslog", nil, "logger: the log driver 'syslog' has not landed in gantry yet: use one of [json-file local none]"},
 	} {
 		err := drivers.Validate(c.driver, c.options)
