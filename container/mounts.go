@@ -306,5 +306,5 @@ func (s *Service) holdVolume(ctx context.Context, c *Container, r *record.Contai
 
 // notLanded is the answer to what gantry does not do yet.
 func notLanded(what string) error {
-	return errdefs.ErrNotImplemented.WithMessage("not supported yet: " + what + " has not landed in gantry yet")
+	return errdefs.ErrNotImplemented.WithMessage(what + " has not landed in gantry yet")
 }

@@ -34,7 +34,7 @@ func mergeImage(c *container.Config, image *Image) {
 	c.Labels = labels
 	if len(c.Entrypoint) == 0 {
 		if len(c.Cmd) == 0 {
-			c.Cmd, c.ArgsEscaped = from.Cmd, from.ArgsEscaped
+			c.Cmd = from.Cmd
 		}
 		if c.Entrypoint == nil {
 			c.Entrypoint = from.Entrypoint

@@ -126,11 +126,6 @@ func (c *Container) endStop() {
 	c.stopping--
 }
 
-// wasRestarting reports whether the stop that has just been done ended a wait for a restart.
-func (c *Container) wasRestarting() bool {
-	return c.Record().ManuallyStopped && c.Record().RestartCount > 0
-}
-
 // stopSettings are the signal and the patience of a stop; a negative patience has no end.
 func stopSettings(r *record.Container, o StopOptions) (syscall.Signal, time.Duration, error) {
 	name := o.Signal
