@@ -31,16 +31,18 @@ func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 	return errors.Join(errs...)
 }
 
-// takeDown removes what nobody waits for.
+// takeDown removes what nobody waits for. The sandbox goes first: the kernel destroys namespaces that nobody is in several at
+// a time, interfaces included, while each interface that is removed by itself costs it 20 ms. That is left for
+// those which a process still has, such as a container that shares the network of this one.
 func (s *Service) takeDown(c *connection) {
-	if c.veth != "" {
-		if err := sandbox.Delete(s.remover, c.veth); err != nil {
-			slog.Warn("cannot remove interface", "container", c.id, "interface", c.veth, "err", err)
-		}
-	}
 	if c.sandbox.Key != "" {
 		if err := sandbox.Remove(c.sandbox.Key); err != nil {
 			slog.Warn("cannot remove sandbox", "container", c.id, "sandbox", c.sandbox.Key, "err", err)
+		}
+	}
+	if c.veth != "" {
+		if err := sandbox.Delete(s.remover, c.veth); err != nil {
+			slog.Warn("cannot remove interface", "container", c.id, "interface", c.veth, "err", err)
 		}
 	}
 }
