@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,6 +24,9 @@ const (
 // chunk bounds how many elements a message holds: a netlink attribute has at most 64 KiB.
 const chunk = 256
 
+// elementSize is more than an element takes in a batch, in bytes: its key, its value and five attribute headers.
+const elementSize = 128
+
 // NFTables is the packet filter of the kernel's nf_tables, in the network namespace of the process.
 // It has a table of its own, "ip gantry".
 type NFTables struct {
@@ -33,7 +37,7 @@ type NFTables struct {
 func (f *NFTables) Set(_ context.Context, d Desired) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c, err := nftables.New()
+	c, err := connect(len(d.Ports))
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (f *NFTables) update(ports []Port, op func(*nftables.Conn, *nftables.Set, [
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c, err := nftables.New()
+	c, err := connect(len(ports))
 	if err != nil {
 		return err
 	}
@@ -84,13 +88,13 @@ func (f *NFTables) update(ports []Port, op func(*nftables.Conn, *nftables.Set, [
 func (f *NFTables) Published(context.Context) ([]Port, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c, err := nftables.New()
+	c, err := connect(0)
 	if err != nil {
 		return nil, err
 	}
 	tables, err := c.ListTablesOfFamily(nftables.TableFamilyIPv4)
 	if err != nil {
-		return nil, fmt.Errorf("list tables: %w", err)
+		return nil, fmt.Errorf("nftables: list tables: %w", explain(err))
 	}
 	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }) {
 		return nil, nil
@@ -113,9 +117,29 @@ func (f *NFTables) Published(context.Context) ([]Port, error) {
 
 func flush(c *nftables.Conn, what string) error {
 	if err := c.Flush(); err != nil {
-		return fmt.Errorf("nftables: %s: %w", what, err)
+		return fmt.Errorf("nftables: %s: %w", what, explain(err))
 	}
 	return nil
+}
+
+// connect returns a connection whose buffers have room for a batch of so many elements, which is sent as one message and
+// answered by one acknowledgement for each chunk. Batches of the usual size fit into what a socket has anyway.
+func connect(elements int) (*nftables.Conn, error) {
+	size := elements * elementSize
+	if size < 64<<10 {
+		return nftables.New()
+	}
+	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return errors.Join(c.SetWriteBuffer(size), c.SetReadBuffer(size))
+	}))
+}
+
+// explain says what a kernel lacks that does not know what it was asked.
+func explain(err error) error {
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("the kernel has no nf_tables, or not all of it that is needed (--iptables=false does without): %w", err)
+	}
+	return err
 }
 
 func table() *nftables.Table {

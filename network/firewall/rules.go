@@ -28,12 +28,17 @@ func (r rules) add(bridges []Bridge) {
 }
 
 // protect drops what must not reach a container, before connections are tracked and addresses translated:
-// packets to loopback addresses that do not come from loopback, which would be led to ports published there, and
-// packets from elsewhere to the addresses of containers.
+// packets to loopback addresses that do not come from loopback, which would be led to ports published there; packets with
+// such a source, which services of the host would trust; and packets from elsewhere to the addresses of
+// containers, unless those are the addresses that containers are known by outside.
 func (r rules) protect(bridges []Bridge) {
 	c := r.chain("protect", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
-	r.rule(c, iif("lo", false), daddr(netip.MustParsePrefix("127.0.0.0/8"), true), verdict(expr.VerdictDrop))
+	r.rule(c, iif("lo", false), daddr(loopback(), true), verdict(expr.VerdictDrop))
+	r.rule(c, iif("lo", false), saddr(loopback()), verdict(expr.VerdictDrop))
 	for _, b := range bridges {
+		if !b.Masquerade {
+			continue // answers come to these addresses; the filter drops what is no answer
+		}
 		host := netip.PrefixFrom(b.Gateway, 32)
 		r.rule(c, iif(b.Name, false), iif("lo", false), daddr(b.Subnet, true), daddr(host, false), verdict(expr.VerdictDrop))
 	}
@@ -58,7 +63,7 @@ func (r rules) masquerade(bridges []Bridge) {
 			r.rule(c, saddr(b.Subnet), oif(b.Name, false), masquerade())
 		}
 		r.rule(c, oif(b.Name, true), saddr(b.Subnet), translated(), masquerade())
-		r.rule(c, oif(b.Name, true), saddr(netip.MustParsePrefix("127.0.0.0/8")), masquerade())
+		r.rule(c, oif(b.Name, true), saddr(loopback()), masquerade())
 	}
 }
 
@@ -160,6 +165,8 @@ func connection(key expr.CtKey, bits uint32) match {
 		compare(false, make([]byte, 4)),
 	}
 }
+
+func loopback() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
 
 func masquerade() match { return match{&expr.Masq{}} }
 
