@@ -2,9 +2,9 @@ package network
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"gantry/network/firewall"
@@ -65,25 +65,23 @@ func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
 }
 
 // Settle removes the sandboxes, endpoints and bindings that no Connect or Adopt has claimed. Once, after restore.
+// Bindings are gone when it returns; the slow rest goes on in the background.
 func (s *Service) Settle(ctx context.Context) error {
-	claimed := map[string]bool{} // keys and interfaces
+	claimed := map[string]bool{}
 	s.mu.Lock()
 	for _, c := range s.connected {
-		claimed[c.sandbox.Key], claimed[c.veth] = true, true
+		claimed[c.sandbox.Key] = true
 	}
 	s.mu.Unlock()
-	errs := []error{s.withdrawUnclaimed(ctx)}
-	for _, key := range s.before.keys {
-		if !claimed[key] {
-			errs = append(errs, sandbox.Remove(key))
+	lost := slices.DeleteFunc(slices.Clone(s.before.keys), func(key string) bool { return claimed[key] })
+	s.background.Go(func() {
+		for _, key := range lost {
+			if err := sandbox.Clear(key); err != nil {
+				slog.Warn("cannot remove a sandbox that nobody claims", "sandbox", key, "err", err)
+			}
 		}
-	}
-	for _, name := range s.before.veths {
-		if !claimed[name] {
-			errs = append(errs, sandbox.Delete(s.host, name))
-		}
-	}
-	return errors.Join(errs...)
+	})
+	return s.withdrawUnclaimed(ctx)
 }
 
 // withdrawUnclaimed removes the rules that an earlier process has left, unless a container has been connected or adopted

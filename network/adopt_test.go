@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -30,8 +31,14 @@ func (l *lab) left(t *testing.T) (keys, veths []string, rules string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if veths, err = sandbox.Ports(host, link.Attrs().Index); err != nil {
+	links, err := host.LinkList()
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, other := range links {
+		if other.Attrs().MasterIndex == link.Attrs().Index {
+			veths = append(veths, other.Attrs().Name)
+		}
 	}
 	out, err := exec.Command("nft", "list", "table", "ip", "gantry").CombinedOutput()
 	if err != nil {
@@ -150,5 +157,48 @@ func TestNetworksKeepTheirIDs(t *testing.T) {
 	after, err := l.List(context.Background(), nil)
 	if err != nil || !reflect.DeepEqual(before, after) {
 		t.Fatalf("%+v, %+v, %v", before, after, err)
+	}
+}
+
+func TestInterfacesOfOthersStayOnTheBridge(t *testing.T) {
+	l := newLab(t)
+	l.connect(t, request(t, "lost"))
+	_, ours, _ := l.left(t)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MasterIndex = "veth0123456", l.bridge.Index // a name that could be ours
+	machine := netlink.NewVeth(attrs)
+	machine.PeerName = "machine0"
+	if err := l.host.LinkAdd(machine); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeLink(t, attrs.Name) })
+	l.close(t)
+	l.open(t)
+	if err := l.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.background.Wait()
+	if _, veths, _ := l.left(t); len(ours) != 1 || !reflect.DeepEqual(veths, []string{attrs.Name}) {
+		t.Fatalf("%v at first, %v in the end", ours, veths)
+	}
+}
+
+// A process that has a lost sandbox keeps the namespace, but not the network.
+func TestLostSandboxIsCutOff(t *testing.T) {
+	l := newLab(t)
+	sb := l.connect(t, request(t, "lost"))
+	kept, err := os.Open(sb.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	l.close(t)
+	l.open(t)
+	if err := l.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.background.Wait()
+	if keys, veths, _ := l.left(t); len(keys) != 0 || len(veths) != 0 {
+		t.Fatalf("sandboxes %v, interfaces %v", keys, veths)
 	}
 }

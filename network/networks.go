@@ -88,20 +88,53 @@ func (s *Service) pools() []Pool {
 	return append(pools, Pool{Base: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168}), 16), Size: 20})
 }
 
-// freeSubnet returns the first address in the first network that no route of the host but the bridge's leads into.
+// freeSubnet returns the first address in the first network that the host has no route into, other than by the bridge. If
+// there is none, it is the first that only wider routes by a gateway lead into, such as those of a VPN that takes
+// all traffic: the bridge's own route comes before them.
 func (s *Service) freeSubnet(bridge int) (netip.Prefix, error) {
+	routes, err := sandbox.Routes(s.host, bridge)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	var second netip.Prefix
 	for _, p := range s.pools() {
 		for subnet := range ipam.Split(p.Base, p.Size) {
-			taken, err := sandbox.Routed(s.host, subnet, bridge)
-			if err != nil {
-				return netip.Prefix{}, err
-			}
-			if !taken {
-				return netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits()), nil
+			first := netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
+			switch overlap(routes, subnet) {
+			case none:
+				return first, nil
+			case remote:
+				if !second.IsValid() {
+					second = first
+				}
 			}
 		}
 	}
-	return netip.Prefix{}, errdefs.ErrResourceExhausted.WithMessage("all predefined address pools have been fully subnetted")
+	if !second.IsValid() {
+		return second, errdefs.ErrResourceExhausted.WithMessage("all predefined address pools have been fully subnetted")
+	}
+	return second, nil
+}
+
+// How a network meets the host's routes.
+const (
+	none   = iota
+	remote // what is behind wider routes by a gateway would be hidden
+	taken
+)
+
+func overlap(routes []sandbox.Route, subnet netip.Prefix) int {
+	worst := none
+	for _, r := range routes {
+		switch {
+		case !r.To.Overlaps(subnet):
+		case r.ByGateway && r.To.Bits() < subnet.Bits():
+			worst = max(worst, remote)
+		default:
+			return taken
+		}
+	}
+	return worst
 }
 
 func (s *Service) describeBridge(n *network.Network) {

@@ -57,7 +57,6 @@ func placeOf(p firewall.Port) place { return place{p.Protocol, p.Host} }
 // leftovers are what was there when the service was opened, of containers that run on or that are gone.
 type leftovers struct {
 	keys  []string // of sandboxes
-	veths []string
 	ports []firewall.Port
 }
 
@@ -108,11 +107,6 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}
 	if s.cfg.NoICC {
 		s.isolate = !filterBridged()
-	}
-	if s.bridge.Name != "" {
-		if s.before.veths, err = sandbox.Ports(s.host, s.bridge.Index); err != nil {
-			return nil, err
-		}
 	}
 	if err := s.openRules(ctx); err != nil {
 		return nil, err

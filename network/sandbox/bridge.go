@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -87,34 +86,28 @@ func setAddress(host *netlink.Handle, link netlink.Link, want netip.Prefix) erro
 	return host.AddrAdd(link, &netlink.Addr{IPNet: ipNet(want)})
 }
 
-// Ports lists the interfaces on a bridge.
-func Ports(host *netlink.Handle, bridge int) ([]string, error) {
-	links, err := host.LinkList()
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, l := range links {
-		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" {
-			names = append(names, l.Attrs().Name)
-		}
-	}
-	return names, nil
+// Route is one of the host's routes to somewhere.
+type Route struct {
+	To        netip.Prefix
+	ByGateway bool
 }
 
-// Routed reports whether the host has a route into the prefix, other than by the interface named except.
-func Routed(host *netlink.Handle, p netip.Prefix, except int) (bool, error) {
+// Routes lists the host's IPv4 routes other than the default one and those by the interface with the index except.
+func Routes(host *netlink.Handle, except int) ([]Route, error) {
 	routes, err := host.RouteList(nil, unix.AF_INET)
 	if err != nil {
-		return false, err
+		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	return slices.ContainsFunc(routes, func(r netlink.Route) bool {
-		if r.Dst == nil || r.LinkIndex == except && except != 0 {
-			return false
+	var out []Route
+	for _, r := range routes {
+		if r.Dst == nil || except != 0 && r.LinkIndex == except {
+			continue
 		}
-		to := prefixOf(r.Dst)
-		return to.Bits() > 0 && to.Overlaps(p)
-	}), nil
+		if to := prefixOf(r.Dst); to.Bits() > 0 {
+			out = append(out, Route{To: to, ByGateway: r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0})
+		}
+	}
+	return out, nil
 }
 
 func prefixOf(n *net.IPNet) netip.Prefix {
