@@ -97,8 +97,8 @@ func (s *Service) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	}
 	mergeImage(&config, image)
 	mergeDefaults(&config, &host, set)
-	if _, byDefault := s.cfg.Tasks.Runtimes(); host.Runtime == "" {
-		host.Runtime = byDefault
+	if host.Runtime, err = s.runtime(host.Runtime); err != nil {
+		return nil, nil, err
 	}
 	warnings, err := validate(&config, &host, set)
 	if err != nil {
@@ -145,6 +145,18 @@ func (s *Service) image(ctx context.Context, ref string, platform *ocispec.Platf
 		err = s.cfg.Images.Prepare(ctx, image)
 	}
 	return image, err
+}
+
+// runtime is the name asked for, or the daemon's default. Errors: invalid argument.
+func (s *Service) runtime(name string) (string, error) {
+	all, byDefault := s.cfg.Tasks.Runtimes()
+	if name == "" {
+		return byDefault, nil
+	}
+	if _, known := all[name]; !known {
+		return "", invalid("unknown or invalid runtime name: " + name)
+	}
+	return name, nil
 }
 
 // confine settles what --security-opt says, so that it cannot change under a container.

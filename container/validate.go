@@ -93,6 +93,8 @@ func validateHealth(h *container.HealthConfig) error {
 
 func validateModes(c *container.Config, h *container.HostConfig) error {
 	switch {
+	case !h.Isolation.IsDefault():
+		return invalid(fmt.Sprintf("invalid isolation '%s' on linux", h.Isolation))
 	case !h.IpcMode.Valid():
 		return invalid("invalid IPC mode: " + string(h.IpcMode))
 	case !h.PidMode.Valid():
@@ -117,6 +119,11 @@ func validateModes(c *container.Config, h *container.HostConfig) error {
 		return invalid("SHM size can not be less than 0")
 	case h.OomScoreAdj < -1000 || h.OomScoreAdj > 1000:
 		return invalid(fmt.Sprintf("Invalid value %d, range for oom score adj is [-1000, 1000]", h.OomScoreAdj))
+	}
+	for dest := range h.Tmpfs {
+		if !path.IsAbs(dest) || path.Clean(dest) == "/" {
+			return invalid("invalid mount path: '" + dest + "' mount path must be absolute, and not '/'")
+		}
 	}
 	for _, host := range h.ExtraHosts {
 		if name, ip, ok := strings.Cut(host, ":"); !ok || name == "" || ip == "" {
