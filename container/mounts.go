@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,6 +132,7 @@ func parseBind(bind, driver string) (*record.MountPoint, error) {
 	default:
 		m.Type, m.Name, m.Source, m.Driver = mount.TypeVolume, m.Source, "", driver
 	}
+	m.Spec = mount.Mount{Type: m.Type, Source: cmp.Or(m.Name, m.Source), Target: m.Destination, ReadOnly: !m.RW}
 	return m, nil
 }
 

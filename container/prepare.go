@@ -74,7 +74,7 @@ func (s *Service) openRoot(ctx context.Context, p *prepared, u *undo.Stack) (err
 		}
 	}
 	for i := range p.sources {
-		if err := fillVolume(p.root, &p.sources[i]); err != nil {
+		if err := fillVolume(p.root, &p.sources[i], r.StartedBefore); err != nil {
 			return err
 		}
 	}
@@ -90,15 +90,15 @@ func underMount(dir string, sources []mountSource) bool {
 }
 
 // fillVolume copies what the image has at a volume's place into a volume that is
-// empty, and settles a subpath.
-func fillVolume(root *os.File, m *mountSource) error {
+// empty, before the container's first start, and settles a subpath.
+func fillVolume(root *os.File, m *mountSource, startedBefore bool) error {
 	if m.point.Type != mount.TypeVolume {
 		return nil
 	}
 	if o := m.point.Spec.VolumeOptions; o != nil && o.Subpath != "" {
 		return subpath(m, o.Subpath)
 	}
-	if !m.point.CopyUp {
+	if !m.point.CopyUp || startedBefore {
 		return nil
 	}
 	entries, err := os.ReadDir(m.path)

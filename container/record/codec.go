@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,7 +106,6 @@ type mountOnDisk struct {
 	Type                   mount.Type        `json:",omitempty"`
 	Relabel                string            `json:",omitempty"`
 	Propagation            mount.Propagation `json:",omitempty"`
-	Named                  bool              `json:",omitempty"`
 	ID                     string            `json:",omitempty"`
 	Spec                   mount.Mount
 	SkipMountpointCreation bool
@@ -239,7 +239,7 @@ func mountsToDisk(in map[string]*MountPoint) map[string]*mountOnDisk {
 	for dest, m := range in {
 		out[dest] = &mountOnDisk{
 			Source: m.Source, Destination: m.Destination, RW: m.RW, Name: m.Name, Driver: m.Driver, Type: m.Type,
-			Relabel: m.Mode, Propagation: m.Propagation, Named: m.Name != "" && !m.Anonymous, Spec: m.Spec,
+			Relabel: m.Mode, Propagation: m.Propagation, Spec: m.Spec,
 			SkipMountpointCreation: m.MustExist,
 		}
 	}
@@ -254,8 +254,13 @@ func mountsFromDisk(in map[string]*mountOnDisk) map[string]*MountPoint {
 		}
 		out[dest] = &MountPoint{
 			Source: m.Source, Destination: m.Destination, RW: m.RW, Name: m.Name, Driver: m.Driver, Type: m.Type,
-			Mode: m.Relabel, Propagation: m.Propagation, Anonymous: m.Name != "" && !m.Named, Spec: m.Spec,
-			MustExist: m.SkipMountpointCreation,
+			Mode: m.Relabel, Propagation: m.Propagation, Spec: m.Spec, MustExist: m.SkipMountpointCreation,
+		}
+		if m.Name != "" {
+			// As dockerd: a volume that nobody named has no source in its specification.
+			out[dest].Anonymous = m.Spec.Source == ""
+			noCopy := m.Spec.VolumeOptions != nil && m.Spec.VolumeOptions.NoCopy
+			out[dest].CopyUp = !noCopy && !slices.Contains(strings.Split(m.Relabel, ","), "nocopy")
 		}
 		if m.Type == "" && m.Name != "" {
 			out[dest].Type = mount.TypeVolume
