@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"gantry/task/protocol"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // client holds the link to the supervisor, and makes another when that one is gone.
@@ -53,16 +55,38 @@ func (c *client) close(ctx context.Context) error {
 	c.mu.Unlock()
 	var err error
 	if l != nil {
+		process, openErr := unix.PidfdOpen(l.pid, 0)
 		_, _, err = l.call(ctx, protocol.OpShutdown, nil)
+		ends := openErr == nil && (err == nil || errors.Is(err, errLinkLost))
 		if errdefs.IsConflict(err) || errors.Is(err, errLinkLost) {
 			err = nil // it has tasks; or it has gone before it could say so
 		}
 		err = errors.Join(err, l.close())
+		if ends {
+			awaitEnd(process)
+		}
+		if openErr == nil {
+			err = errors.Join(err, unix.Close(process))
+		}
 	}
 	c.cancel()
 	c.work.Wait()
 	c.told.close()
 	return errors.Join(err, c.held.close())
+}
+
+// goodbye is how long an idle supervisor may take to end; who stops the daemon expects that nothing is left of it.
+const goodbye = 2 * time.Second
+
+// awaitEnd returns when the process of a pidfd has ended, or when its time is over.
+func awaitEnd(pidfd int) {
+	deadline := time.Now().Add(goodbye)
+	for left := goodbye; left > 0; left = time.Until(deadline) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // upgrade is Service.Upgrade.
