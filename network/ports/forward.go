@@ -10,23 +10,33 @@ import (
 	"time"
 )
 
-// Limits of forwarding: how long a container may take to answer, how long a datagram's sender is remembered, and the
-// largest datagram (RFC 768).
+// Limits of forwarding: how long a container may take to answer, how long a datagram's sender is remembered, the
+// largest datagram (RFC 768); and how many connections and senders a port has, so that a flood of one leaves the
+// process descriptors and memory.
 const (
-	dialTimeout  = 30 * time.Second
-	udpIdle      = 90 * time.Second
-	datagramSize = 64 << 10
+	dialTimeout    = 30 * time.Second
+	udpIdle        = 90 * time.Second
+	datagramSize   = 64 << 10
+	maxConnections = 8192
+	maxSenders     = 256
 )
 
 // forwardTCP passes connections on until the listener is closed; it returns when all of them have ended. Ending ctx ends them.
 func forwardTCP(ctx context.Context, l net.Listener, to netip.AddrPort) {
 	var open sync.WaitGroup
 	defer open.Wait()
+	slots := make(chan struct{}, maxConnections)
 	for {
+		select {
+		case slots <- struct{}{}: // before accepting: the kernel keeps the others waiting
+		case <-ctx.Done():
+			return
+		}
 		conn, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		} else if err != nil {
+			<-slots
 			select { // out of descriptors, most likely
 			case <-ctx.Done():
 				return
@@ -34,7 +44,10 @@ func forwardTCP(ctx context.Context, l net.Listener, to netip.AddrPort) {
 			}
 			continue
 		}
-		open.Go(func() { passTCP(ctx, conn.(*net.TCPConn), to) })
+		open.Go(func() {
+			passTCP(ctx, conn.(*net.TCPConn), to)
+			<-slots
+		})
 	}
 }
 
@@ -72,8 +85,7 @@ func forwardUDP(ctx context.Context, front *net.UDPConn, to netip.AddrPort) {
 	var open sync.WaitGroup
 	defer open.Wait()
 	defer stop()
-	var mu sync.Mutex // guards backs
-	backs := map[netip.AddrPort]*net.UDPConn{}
+	known := senders{backs: map[netip.AddrPort]*net.UDPConn{}}
 	buf := make([]byte, datagramSize)
 	for {
 		n, sender, err := front.ReadFromUDPAddrPort(buf)
@@ -82,24 +94,52 @@ func forwardUDP(ctx context.Context, front *net.UDPConn, to netip.AddrPort) {
 		} else if err != nil {
 			continue
 		}
-		mu.Lock()
-		back := backs[sender]
-		mu.Unlock()
+		back := known.find(sender)
 		if back == nil {
 			if back, err = net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to)); err != nil {
 				continue
 			}
-			mu.Lock()
-			backs[sender] = back
-			mu.Unlock()
+			known.add(sender, back)
 			open.Go(func() {
 				answerUDP(ctx, front, back, sender)
-				mu.Lock()
-				delete(backs, sender)
-				mu.Unlock()
+				known.remove(sender, back)
 			})
 		}
 		_, _ = back.Write(buf[:n]) // datagrams may be lost
+	}
+}
+
+// senders are those whose answers are awaited, each with the socket that they come to. Safe for concurrent use.
+type senders struct {
+	mu    sync.Mutex // guards backs
+	backs map[netip.AddrPort]*net.UDPConn
+}
+
+func (s *senders) find(sender netip.AddrPort) *net.UDPConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.backs[sender]
+}
+
+// add forgets another sender, whichever, if there are too many: a flood of made-up ones must not lock out the others.
+func (s *senders) add(sender netip.AddrPort, back *net.UDPConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, socket := range s.backs {
+		if len(s.backs) < maxSenders {
+			break
+		}
+		_ = socket.Close() // which ends its answering
+		delete(s.backs, other)
+	}
+	s.backs[sender] = back
+}
+
+func (s *senders) remove(sender netip.AddrPort, back *net.UDPConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backs[sender] == back {
+		delete(s.backs, sender)
 	}
 }
 

@@ -226,3 +226,49 @@ func TestDatagramsAreForwarded(t *testing.T) {
 		}
 	}
 }
+
+func TestFloodOfSendersLocksNobodyOut(t *testing.T) {
+	server, err := net.ListenPacket("udp4", net.JoinHostPort(container().String(), "54"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	a := New(true)
+	b, err := a.Bind(t.Context(), wish("54/udp", 5400, 5400, "127.0.0.1"), container())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Release(b)
+	buf := make([]byte, 100)
+	seen := map[string]bool{}
+	for n := range 2 * maxSenders {
+		conn, err := net.Dial("udp4", "127.0.0.1:5400")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprint(conn, n); err != nil {
+			t.Fatal(err)
+		}
+		_ = server.SetReadDeadline(time.Now().Add(10 * time.Second))
+		got, from, err := server.ReadFrom(buf)
+		if err != nil || string(buf[:got]) != fmt.Sprint(n) {
+			t.Fatalf("sender %d: %q, %v", n, buf[:got], err)
+		}
+		seen[from.String()] = true
+		if n < 2*maxSenders-1 {
+			continue
+		}
+		if _, err := server.WriteTo([]byte("answer"), from); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if got, err := conn.Read(buf); err != nil || string(buf[:got]) != "answer" {
+			t.Fatalf("%q, %v", buf[:got], err)
+		}
+	}
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil || len(open) > 2*maxSenders+maxSenders+50 { // theirs, ours, and those of the test
+		t.Fatalf("%d descriptors after %d senders, %v", len(open), len(seen), err)
+	}
+}
