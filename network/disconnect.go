@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"gantry/internal/fault"
 	"gantry/network/firewall"
 	"gantry/network/sandbox"
 
@@ -22,7 +23,9 @@ func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 		return nil
 	}
 	rules := rulesOf(c.bindings)
-	errs := []error{s.publish(ctx, nil, rules), s.allocator.Release(c.bindings), s.forgetFlows(rules)}
+	errs := []error{s.publish(ctx, nil, rules), s.allocator.Release(c.bindings)}
+	s.forgetFlows(rules)
+	fault.Point("network.disconnect.withdrawn")
 	if c.address.IsValid() {
 		s.subnet.Release(c.address)
 	}
@@ -48,8 +51,8 @@ func (s *Service) takeDown(c *connection) {
 }
 
 // forgetFlows makes the kernel forget where the senders of datagrams to these ports were led before. A TCP connection ends by
-// itself; a stream of datagrams would be led there for as long as it lasts.
-func (s *Service) forgetFlows(all []firewall.Port) error {
+// itself; a stream of datagrams would be led there for as long as it lasts. Some kernels cannot be asked to.
+func (s *Service) forgetFlows(all []firewall.Port) {
 	flows := sandbox.Flows{}
 	for _, p := range all {
 		if p.Protocol == "udp" {
@@ -57,7 +60,9 @@ func (s *Service) forgetFlows(all []firewall.Port) error {
 		}
 	}
 	if len(flows) == 0 || s.cfg.NoFirewall {
-		return nil
+		return
 	}
-	return flows.Forget(s.host)
+	if err := flows.Forget(s.host); err != nil {
+		slog.Warn("datagrams of earlier senders may go astray for a while", "err", err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"gantry/network/sandbox"
 
+	moby "github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -180,5 +181,95 @@ func TestSandboxesOfAnotherBootAreCleared(t *testing.T) {
 	l.background.Wait()
 	if keys, err := sandbox.Keys(l.cfg.ExecRoot + "/netns"); err != nil || len(keys) != 0 {
 		t.Fatal(keys, err)
+	}
+}
+
+// A host that forwards because containers need it does not become a router between others.
+func TestHostForwardsForContainersAlone(t *testing.T) {
+	if err := os.WriteFile(forwardSwitch, []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	far := strangersNetwork(t)
+	serve(t, far, ":9000", "far")
+	l := newLab(t)
+	sb := l.connect(t, request(t, "web", "8080:80/tcp"))
+	serve(t, sb.Key, ":80", "web")
+	for range 2 { // a restart must not forget
+		if who, _, err := ask(t, neighbourKey, "198.51.100.2:9000", impatient); err == nil {
+			t.Errorf("%q answers by way of this host", who)
+		}
+		if who, _, err := ask(t, sb.Key, "198.51.100.2:9000"); who != "far" {
+			t.Error(who, err)
+		}
+		if who, _, err := ask(t, neighbourKey, hostAddress+":8080"); who != "web" {
+			t.Error(who, err)
+		}
+		l.close(t)
+		l.open(t)
+		if err := l.Adopt(t.Context(), request(t, "web"), *sb); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.disconnect(t, "web")
+}
+
+func TestRouterStaysOne(t *testing.T) {
+	if err := os.WriteFile(forwardSwitch, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, strangersNetwork(t), ":9000", "far")
+	newLab(t)
+	if who, _, err := ask(t, neighbourKey, "198.51.100.2:9000"); who != "far" {
+		t.Fatal(who, err)
+	}
+}
+
+// strangersNetwork gives the host a second neighbour, 198.51.100.2, and returns its namespace.
+func strangersNetwork(t *testing.T) string {
+	t.Helper()
+	host, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	pool, err := sandbox.NewPool(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ns, err := pool.Get()
+	if err := errors.Join(err, pool.Close()); err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Release()
+	t.Cleanup(func() {
+		if err := sandbox.Remove(ns.Key); err != nil {
+			t.Error(err)
+		}
+		removeLink(t, "far0")
+	})
+	bridge, err := sandbox.EnsureBridge(host, "far0", netip.MustParsePrefix("198.51.100.1/24"), 1500)
+	if err == nil {
+		err = ns.Add(host, sandbox.Interface{
+			HostName: "far1", Name: "eth0", Bridge: bridge.Index, MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3},
+			Address: netip.MustParsePrefix("198.51.100.2/24"), Gateway: netip.MustParseAddr("198.51.100.1"),
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ns.Key
+}
+
+func TestWithoutProxyNothingIsPublishedOnIPv6(t *testing.T) {
+	l := newLab(t, func(c *Config) { c.NoProxy = true })
+	sb := l.connect(t, request(t, "web", "8080:80/tcp"))
+	serve(t, sb.Key, ":80", "web")
+	if b := sb.Ports[moby.MustParsePort("80/tcp")]; len(b) != 1 || b[0].HostIP != netip.IPv4Unspecified() {
+		t.Errorf("%+v", b)
+	}
+	for _, from := range []struct{ key, to string }{{"", "127.0.0.1:8080"}, {neighbourKey, hostAddress + ":8080"}} {
+		if who, _, err := ask(t, from.key, from.to); who != "web" {
+			t.Error(who, err)
+		}
 	}
 }

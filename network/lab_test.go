@@ -22,8 +22,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// neighbourKey is where the neighbour's namespace is bound.
-var neighbourKey = filepath.Join(os.TempDir(), fmt.Sprintf("gantry-network-test-%d", os.Getpid()))
+// neighbour is the neighbour's namespace, and neighbourKey the path to it.
+var (
+	neighbour    *os.File
+	neighbourKey string
+)
 
 // outside makes a neighbour of the host: a namespace at the other end of a wire, with routes to everywhere by the host.
 func outside() error {
@@ -39,18 +42,26 @@ func outside() error {
 	if err := host.LinkSetUp(lo); err != nil {
 		return err
 	}
-	pool, err := sandbox.NewPool(neighbourKey)
+	dir, err := os.MkdirTemp("", "gantry-network-test-")
+	if err != nil {
+		return err
+	}
+	pool, err := sandbox.NewPool(dir)
 	if err != nil {
 		return err
 	}
 	ns, err := pool.Get()
-	if err != nil {
+	if err := errors.Join(err, pool.Close()); err != nil {
 		return err
 	}
-	if err := pool.Close(); err != nil {
+	defer ns.Release()
+	if neighbour, err = os.Open(ns.Key); err != nil {
 		return err
 	}
-	neighbourKey = ns.Key
+	neighbourKey = fmt.Sprintf("/proc/self/fd/%d", neighbour.Fd())
+	if err := errors.Join(sandbox.Remove(ns.Key), os.Remove(dir)); err != nil {
+		return err
+	}
 	bridge, err := sandbox.EnsureBridge(host, "wire0", netip.MustParsePrefix(hostAddress+"/24"), 1500)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -8,7 +9,12 @@ import (
 )
 
 // TestMain runs the tests on a host of their own, which has a neighbour.
-func TestMain(m *testing.M) { apart.Main(m, outside) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashEnv); dir != "" {
+		os.Exit(connectAndDisconnect(dir))
+	}
+	apart.Main(m, outside)
+}
 
 // Addresses of the host and of its neighbour.
 const hostAddress, neighbourAddress = "192.0.2.1", "192.0.2.2"

@@ -11,6 +11,7 @@ import (
 	"gantry/internal/filter"
 	"gantry/network/ipam"
 	"gantry/network/sandbox"
+	"gantry/network/store"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -25,7 +26,7 @@ func (s *Service) openNetworks() error {
 			return err
 		}
 	}
-	records, err := loadRecords(s.cfg.Root, names...)
+	records, err := store.Load(s.cfg.Root, names...)
 	if err != nil {
 		return err
 	}

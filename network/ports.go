@@ -63,7 +63,7 @@ func (s *Service) wish(p network.Port, b network.PortBinding) (ports.Wish, error
 		w.Hosts = []netip.Addr{b.HostIP.Unmap()}
 	case s.cfg.HostIP.IsValid() && s.cfg.HostIP != netip.IPv4Unspecified():
 		w.Hosts = []netip.Addr{s.cfg.HostIP}
-	case s.ipv6:
+	case s.ipv6 && !s.cfg.NoProxy: // it takes forwarding: the containers have no IPv6
 		w.Hosts = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	default:
 		w.Hosts = []netip.Addr{netip.IPv4Unspecified()}

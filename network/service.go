@@ -3,12 +3,9 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"gantry/network/firewall"
@@ -31,6 +28,7 @@ type Service struct {
 	allocator *ports.Allocator
 	ipv6      bool // the host has IPv6
 	isolate   bool // containers are kept from one another by the bridge, not by the firewall
+	onlyOurs  bool // the host forwards for containers alone
 
 	bridge sandbox.Bridge // zero without a default network
 	subnet *ipam.Subnet   // of bridge
@@ -115,73 +113,6 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// openRules puts the firewall's rules in place, with the ports of containers that have run on.
-func (s *Service) openRules(ctx context.Context) error {
-	if !s.cfg.NoForward && s.bridge.Name != "" {
-		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
-			return fmt.Errorf("enable forwarding: %w", err)
-		}
-	}
-	var err error
-	if s.before.ports, err = s.firewall.Published(ctx); err != nil {
-		return err
-	}
-	for _, p := range s.before.ports {
-		s.published[placeOf(p)] = p.To
-	}
-	return s.firewall.Set(ctx, s.desired())
-}
-
-// filterBridged makes the firewall see what a bridge passes from port to port, and reports whether the kernel can do so.
-func filterBridged() bool {
-	return os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-iptables", []byte("1"), 0) == nil
-}
-
-// desired is what the firewall is to do.
-func (s *Service) desired() firewall.Desired {
-	var d firewall.Desired
-	if s.bridge.Name != "" {
-		d.Bridges = []firewall.Bridge{{
-			Name: s.bridge.Name, Subnet: s.bridge.Address.Masked(), Gateway: s.bridge.Address.Addr(),
-			Masquerade: !s.cfg.NoMasquerade, Isolated: s.cfg.NoICC,
-		}}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for p, to := range s.published {
-		d.Ports = append(d.Ports, firewall.Port{Protocol: p.protocol, Host: p.at, To: to})
-	}
-	return d
-}
-
-// publish changes which ports lead to containers. Rules that somebody has flushed are put back on the way.
-func (s *Service) publish(ctx context.Context, add, remove []firewall.Port) error {
-	if len(add)+len(remove) == 0 {
-		return nil
-	}
-	s.rules.Lock()
-	defer s.rules.Unlock()
-	s.mu.Lock()
-	// What has come to lead elsewhere meanwhile is not the caller's any more.
-	remove = slices.DeleteFunc(slices.Clone(remove), func(p firewall.Port) bool { return s.published[placeOf(p)] != p.To })
-	for _, p := range remove {
-		delete(s.published, placeOf(p))
-	}
-	for _, p := range add {
-		s.published[placeOf(p)] = p.To
-	}
-	s.mu.Unlock()
-	err := s.firewall.Remove(ctx, remove)
-	if err == nil {
-		err = s.firewall.Add(ctx, add)
-	}
-	if err != nil {
-		slog.Debug("firewall is not as it was left, replacing its rules", "err", err)
-		return s.firewall.Set(ctx, s.desired())
-	}
-	return nil
 }
 
 // Close leaves sandboxes of running containers as they are. It waits for what Disconnect has left to be done. Idempotent.

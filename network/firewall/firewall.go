@@ -28,8 +28,9 @@ type Port struct {
 
 // Desired is all that the firewall does.
 type Desired struct {
-	Bridges []Bridge
-	Ports   []Port
+	Bridges  []Bridge
+	Ports    []Port
+	OnlyOurs bool // nothing is forwarded but what concerns the bridges
 }
 
 // Firewall is the host's packet filter. Foreign rules are never touched. Safe for concurrent use.

@@ -52,7 +52,7 @@ func (f *NFTables) Set(_ context.Context, d Desired) error {
 	if err := change(d.Ports, exact, wild, c.SetAddElements); err != nil {
 		return err
 	}
-	rules{conn: c, table: t, exact: exact, wild: wild}.add(d.Bridges)
+	rules{conn: c, table: t, exact: exact, wild: wild}.add(d)
 	return flush(c, "replace rules")
 }
 

@@ -20,11 +20,11 @@ type rules struct {
 // match is the conditions of a rule, and at last what it does.
 type match []expr.Any
 
-func (r rules) add(bridges []Bridge) {
-	r.protect(bridges)
+func (r rules) add(d Desired) {
+	r.protect(d.Bridges)
 	r.publish()
-	r.masquerade(bridges)
-	r.filter(bridges)
+	r.masquerade(d.Bridges)
+	r.filter(d.Bridges, d.OnlyOurs)
 }
 
 // protect drops what must not reach a container, before connections are tracked and addresses translated:
@@ -67,9 +67,17 @@ func (r rules) masquerade(bridges []Bridge) {
 	}
 }
 
-// filter decides what is forwarded to and from the bridges. What concerns none of them is not ours.
-func (r rules) filter(bridges []Bridge) {
-	c := r.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+// filter decides what is forwarded to and from the bridges. What concerns none of them is not ours, unless the host is a
+// router because of them alone.
+func (r rules) filter(bridges []Bridge, only bool) {
+	policy := nftables.ChainPolicyAccept
+	if only {
+		policy = nftables.ChainPolicyDrop
+	}
+	c := r.conn.AddChain(&nftables.Chain{
+		Table: r.table, Name: "forward", Type: nftables.ChainTypeFilter, Policy: &policy,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+	})
 	for _, b := range bridges {
 		r.rule(c, oif(b.Name, true), established(), verdict(expr.VerdictAccept))
 		r.rule(c, oif(b.Name, true), translated(), verdict(expr.VerdictAccept))

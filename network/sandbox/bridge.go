@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -62,10 +61,6 @@ func EnsureBridge(host *netlink.Handle, name string, address netip.Prefix, mtu i
 	}
 	if err := host.LinkSetUp(link); err != nil {
 		return Bridge{}, fmt.Errorf("bridge %s: %w", name, err)
-	}
-	// Connections to a published port at 127.0.0.1 leave by the bridge with a loopback source, until they are masqueraded.
-	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+name+"/route_localnet", []byte("1"), 0); err != nil {
-		return Bridge{}, err
 	}
 	return Bridge{Name: name, Index: link.Attrs().Index, Address: address}, nil
 }
