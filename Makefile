@@ -22,7 +22,7 @@ packages: ## install what is missing of the tests' Debian packages
 
 .PHONY: demo
 demo: packages build ## run a small web server in a container, fetch its page, leave nothing behind
-	$(GO) run ./examples/demo -bin $(CURDIR)/$(BIN)
+	GANTRY_BIN=$(CURDIR)/$(BIN) $(GO) run ./examples/demo
 
 .PHONY: run
 run: packages build ## start a real daemon in the foreground; ARGS=--docker-socket adds /var/run/docker.sock
@@ -39,7 +39,7 @@ UNIT := $(shell $(GO) list ./... 2>/dev/null | grep -v '/integration$$')
 .PHONY: test
 test: packages build vet ## all tests but the long ones
 	$(GO) test -race -p 2 -timeout 15m $(UNIT)
-	GANTRY_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 25m ./integration
+	GANTRY_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 40m ./integration
 
 .PHONY: test-long
 test-long: packages build ## the tests that take minutes

@@ -61,6 +61,9 @@ func inSupervisor(point string) bool {
 // volumes and containers, starts it again, and proves that nothing is half: a steady container has not noticed,
 // what is listed can be inspected and removed, and the whole tour works afterwards.
 func TestCrashAtEveryPersistedTransition(t *testing.T) {
+	if !*long {
+		t.Skip("kills a daemon of its own at every fault point, which takes minutes: make test-long")
+	}
 	t.Parallel()
 	gantryOnly(t, engine(t), "crash points")
 	for _, point := range faultPoints(t) {
