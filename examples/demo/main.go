@@ -66,7 +66,6 @@ func run(ctx context.Context) (err error) {
 		{"create the container", s.create},
 		{"start it on the bridge", s.run},
 		{"fetch the page", s.fetch},
-		{"run a command in it", s.exec},
 		{"stop and remove it", s.remove},
 		{"stop the engine", s.stop},
 	} {
@@ -172,26 +171,6 @@ func fetchTitle(ctx context.Context, web *http.Client) (string, error) {
 		return "", fmt.Errorf("the page has no title: %s", body)
 	}
 	return fmt.Sprintf("%q", title), nil
-}
-
-// exec has the web server print its own usage: there is no other program in the image.
-func (s *show) exec(ctx context.Context) (string, error) {
-	c := s.engine.Client()
-	made, err := c.ExecCreate(ctx, s.id, client.ExecCreateOptions{Cmd: []string{"/web", "-h"}, AttachStdout: true, AttachStderr: true})
-	if err != nil {
-		return "", err
-	}
-	stream, err := c.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(io.Discard, stream.Reader)
-	stream.Close()
-	if err != nil {
-		return "", err
-	}
-	ended, err := c.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
-	return fmt.Sprintf("exit code %d", ended.ExitCode), err
 }
 
 func (s *show) remove(ctx context.Context) (string, error) {
