@@ -96,17 +96,6 @@ func (s *side) start(ctx context.Context, id string) error {
 	return err
 }
 
-// wait returns when a container has ended.
-func (s *side) wait(ctx context.Context, id string) error {
-	w := s.client.ContainerWait(ctx, id, client.ContainerWaitOptions{})
-	select {
-	case <-w.Result:
-		return nil
-	case err := <-w.Error:
-		return err
-	}
-}
-
 func (s *side) remove(ctx context.Context, id string) error {
 	_, err := s.client.ContainerRemove(context.WithoutCancel(ctx), id, client.ContainerRemoveOptions{Force: true})
 	if errdefs.IsNotFound(err) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"gantry/container/record"
@@ -80,9 +81,10 @@ func (s *Service) Update(ctx context.Context, ref string, u container.UpdateConf
 	if err := s.amend(c, func(r *record.Container) { r.HostConfig = &host }); err != nil {
 		return fail(err)
 	}
-	if r.Up() {
+	if r.Up() && !reflect.DeepEqual(r.HostConfig.Resources, host.Resources) {
 		limits.Devices = nil // not changed by an update
-		if err := s.cfg.Tasks.Update(ctx, c.id, limits); err != nil {
+		err := s.cfg.Tasks.Update(ctx, c.id, limits)
+		if err != nil && !errdefs.IsNotFound(err) { // one that has just ended is started with the new limits
 			return fail(errors.Join(err, s.amend(c, func(now *record.Container) { now.HostConfig = r.HostConfig })))
 		}
 	}
