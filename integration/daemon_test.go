@@ -148,7 +148,12 @@ func TestDaemonsThatRefuseToStart(t *testing.T) {
 		})
 	}
 	t.Run("second on the same pidfile", func(t *testing.T) {
-		_, err := testkit.New(testkit.Options{Args: []string{"--pidfile=" + d.Path("pid")}, Unchecked: true})
+		// Process 1 is alive in every PID namespace; each engine has one of its own.
+		pidfile := filepath.Join(t.TempDir(), "pid")
+		if err := os.WriteFile(pidfile, []byte("1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := testkit.New(testkit.Options{Args: []string{"--pidfile=" + pidfile}, Unchecked: true})
 		if err == nil {
 			t.Fatal("it starts")
 		}
