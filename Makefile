@@ -49,8 +49,4 @@ test-long: packages build ## the tests that take minutes
 bench: packages build ## measure side by side with Debian's docker.io; ARGS="-quick -only exec"
 	$(GO) run ./bench $(ARGS)
 
-.PHONY: shape
-shape: ## the ten longest functions and files, the types with most methods
-	@$(GO) test -run TestShape -v . | grep -v '^=== \|^---\|^PASS\|^ok'
-
 -include contrib/install.mk
