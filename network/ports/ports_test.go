@@ -117,6 +117,51 @@ func TestSocketThatDoesNotForwardNeverAnswers(t *testing.T) {
 		conn.Close()
 		t.Fatal("the reservation accepts connections")
 	}
+	for _, address := range []string{":8080", "127.0.0.1:8080"} {
+		if l, err := net.Listen("tcp4", address); err == nil { // with SO_REUSEADDR, as most do
+			l.Close()
+			t.Error("another process can have", address)
+		}
+	}
+}
+
+// The port of a server that has just ended can be had, though the kernel keeps what is left of its connections.
+func TestLingeringConnectionsDoNotTakeAPort(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:8082")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.Dial("tcp4", "127.0.0.1:8082")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(server.Close(), l.Close()); err != nil { // who closes first lingers
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, client); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	for _, proxy := range []bool{false, true} {
+		a := New(proxy)
+		b, err := a.Bind(t.Context(), wish("80/tcp", 8082, 8082, "0.0.0.0"), container())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn, err := net.DialTimeout("tcp4", "127.0.0.1:8082", 200*time.Millisecond); err == nil && !proxy {
+			conn.Close()
+			t.Error("the reservation accepts connections")
+		} else if err == nil {
+			conn.Close()
+		}
+		if err := a.Release(b); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestStreamsAreForwarded(t *testing.T) {

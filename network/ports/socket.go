@@ -18,7 +18,7 @@ import (
 type socket struct {
 	tcp   net.Listener
 	udp   *net.UDPConn
-	raw   int // a socket of another protocol, -1 for none
+	raw   int // a socket that does nothing, -1 for none
 	ended sync.WaitGroup
 	stop  context.CancelFunc
 }
@@ -53,6 +53,13 @@ func cause(err error) error {
 }
 
 func (s *socket) listen(ctx context.Context, p firewall.Port, forward bool) (err error) {
+	if !forward {
+		// Bound without SO_REUSEADDR, a socket need not listen to keep others away: they are refused, and a port costs a tenth.
+		if s.raw, err = bound(p, unix.IPPROTO_TCP); !errors.Is(err, unix.EADDRINUSE) {
+			return err
+		}
+		// A listener tells a port that is in use from one where connections of the last user linger, tcp(7).
+	}
 	s.tcp, err = config(p, forward).Listen(ctx, family("tcp", p), p.Host.String())
 	if err == nil && forward {
 		s.ended.Go(func() { forwardTCP(ctx, s.tcp, p.To) })
@@ -73,26 +80,32 @@ func (s *socket) receive(ctx context.Context, p firewall.Port, forward bool) err
 }
 
 // bindSCTP holds the port where the kernel has the protocol; where it has not, nobody else can have it either.
-func (s *socket) bindSCTP(p firewall.Port) error {
+func (s *socket) bindSCTP(p firewall.Port) (err error) {
+	s.raw, err = bound(p, unix.IPPROTO_SCTP)
+	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT) {
+		return nil
+	}
+	return err
+}
+
+// bound returns a stream socket that has the port and does nothing, -1 with an error.
+func bound(p firewall.Port, protocol int) (int, error) {
 	family, addr := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(p.Host.Port()), Addr: p.Host.Addr().As16()})
 	if p.Host.Addr().Is4() {
 		family, addr = unix.AF_INET, &unix.SockaddrInet4{Port: int(p.Host.Port()), Addr: p.Host.Addr().As4()}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ESOCKTNOSUPPORT) {
-		return nil
-	} else if err != nil {
-		return err
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return -1, err
 	}
 	if family == unix.AF_INET6 {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
 	}
 	if err := errors.Join(err, unix.Bind(fd, addr)); err != nil {
 		_ = unix.Close(fd)
-		return err
+		return -1, err
 	}
-	s.raw = fd
-	return nil
+	return fd, nil
 }
 
 // close frees the port and ends what is being forwarded.
@@ -116,6 +129,7 @@ func (s *socket) close() error {
 // not led elsewhere must not be accepted by a queue that nobody reads.
 func config(p firewall.Port, forward bool) *net.ListenConfig {
 	c := &net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false) // which takes two sockets for each
 	if forward {
 		return c
 	}
