@@ -52,10 +52,22 @@ func Write(dir string, c Content) error {
 		return err
 	}
 	return errors.Join(
-		atomicfile.WriteVolatile(filepath.Join(dir, "hostname"), []byte(c.Hostname+"\n"), 0o644),
-		atomicfile.WriteVolatile(filepath.Join(dir, "hosts"), hosts, 0o644),
-		atomicfile.WriteVolatile(filepath.Join(dir, "resolv.conf"), resolv, 0o644),
+		replace(filepath.Join(dir, "hostname"), []byte(c.Hostname+"\n")),
+		replace(filepath.Join(dir, "hosts"), hosts),
+		replace(filepath.Join(dir, "resolv.conf"), resolv),
 	)
+}
+
+// replace leaves a file alone that says it already: some file systems take a millisecond to put one in the place of
+// another, and a container that starts again has most of them.
+func replace(path string, data []byte) error {
+	// The size first, for the file may be anything: the container writes to it.
+	if info, err := os.Lstat(path); err == nil && info.Mode() == 0o644 && info.Size() == int64(len(data)) {
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+			return nil
+		}
+	}
+	return atomicfile.WriteVolatile(path, data, 0o644)
 }
 
 func (c Content) hosts() ([]byte, error) {

@@ -1,6 +1,8 @@
 package files
 
 import (
+	"bytes"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -50,6 +52,39 @@ func TestFilesOfAContainer(t *testing.T) {
 	}
 	if resolv != "nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:2\n" {
 		t.Errorf("%s", resolv)
+	}
+}
+
+// What a container has made of its files is undone when it starts again; the rest is left alone.
+func TestFilesAreWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	c := Content{Hostname: "web", Address: netip.MustParseAddr("172.17.0.2")}
+	if err := Write(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	hosts, resolv, hostname := filepath.Join(dir, "hosts"), filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "hostname")
+	before, err := os.Stat(hostname)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(hosts, bytes.Repeat([]byte("x"), len(want)), 0), os.Chmod(resolv, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(dir, c); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(hosts); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if info, err := os.Stat(resolv); err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if after, err := os.Stat(hostname); err != nil || !os.SameFile(before, after) {
+		t.Errorf("%v was replaced, %v", after, err)
 	}
 }
 
