@@ -10,27 +10,31 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// BenchmarkPublish connects a container with so many ports, each on both families.
+// BenchmarkPublish connects a container with so many ports, forwarded on both families or left to the firewall alone.
 func BenchmarkPublish(b *testing.B) {
 	for _, n := range []uint16{10, 1000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			r := request(b, "many")
-			for p := range n {
-				port, _ := network.PortFrom(1000+p, network.TCP)
-				r.Ports[port] = []network.PortBinding{{HostPort: fmt.Sprint(20000 + p)}}
-			}
-			l := benchLab(b)
-			var connecting time.Duration
-			for b.Loop() {
-				begun := time.Now()
-				l.connect(b, r)
-				connecting += time.Since(begun)
-				l.disconnect(b, "many")
-				l.background.Wait()
-			}
-			b.ReportMetric(float64(connecting.Microseconds())/float64(b.N), "µs/connect")
-		})
+		for _, noProxy := range []bool{false, true} {
+			b.Run(fmt.Sprintf("ports=%d/proxy=%t", n, !noProxy), func(b *testing.B) { benchmarkPublish(b, n, noProxy) })
+		}
 	}
+}
+
+func benchmarkPublish(b *testing.B, n uint16, noProxy bool) {
+	r := request(b, "many")
+	for p := range n {
+		port, _ := network.PortFrom(1000+p, network.TCP)
+		r.Ports[port] = []network.PortBinding{{HostPort: fmt.Sprint(20000 + p)}}
+	}
+	l := benchLab(b, func(c *Config) { c.NoProxy = noProxy })
+	var connecting time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		l.connect(b, r)
+		connecting += time.Since(begun)
+		l.disconnect(b, "many")
+		l.background.Wait()
+	}
+	b.ReportMetric(float64(connecting.Microseconds())/float64(b.N), "µs/connect")
 }
 
 // BenchmarkTwentyAtATime is what containers that start and stop together see of one another: an operation is one of them,
@@ -67,9 +71,12 @@ func BenchmarkTwentyAtATime(b *testing.B) {
 }
 
 // benchLab is a service that a benchmark has for itself.
-func benchLab(b *testing.B) *lab {
+func benchLab(b *testing.B, change ...func(*Config)) *lab {
 	b.Helper()
 	l := &lab{cfg: Config{Root: b.TempDir(), ExecRoot: b.TempDir(), Bridge: "bench0"}}
+	for _, c := range change {
+		c(&l.cfg)
+	}
 	l.open(b)
 	b.Cleanup(func() {
 		l.close(b)

@@ -242,10 +242,11 @@ func strangersNetwork(t *testing.T) string {
 	}
 	defer ns.Release()
 	t.Cleanup(func() {
+		removeLink(t, "far1") // the kernel takes its time to destroy a namespace with what is in it
+		removeLink(t, "far0")
 		if err := sandbox.Remove(ns.Key); err != nil {
 			t.Error(err)
 		}
-		removeLink(t, "far0")
 	})
 	bridge, err := sandbox.EnsureBridge(host, "far0", netip.MustParsePrefix("198.51.100.1/24"), 1500)
 	if err == nil {
