@@ -31,10 +31,13 @@ func published(d *testkit.Session, name, port string) string {
 // hostAddress gives the engine's network namespace an address that is not loopback, as a LAN card would have.
 func hostAddress(d *testkit.Session) string {
 	d.T.Helper()
-	_, _ = d.Namespaces().Run("ip", "link", "add", "lan0", "type", "dummy")
-	_, _ = d.Namespaces().Run("ip", "addr", "add", "192.0.2.1/24", "dev", "lan0")
-	if out, err := d.Namespaces().Run("ip", "link", "set", "lan0", "up"); err != nil {
-		d.T.Skipf("no dummy interface: %s", out)
+	// A bridge without ports: every kernel that runs containers has it.
+	for _, args := range [][]string{
+		{"link", "add", "lan0", "type", "bridge"}, {"addr", "add", "192.0.2.1/24", "dev", "lan0"}, {"link", "set", "lan0", "up"},
+	} {
+		if out, err := d.Namespaces().Run("ip", args...); err != nil {
+			d.T.Fatalf("ip %v: %v: %s", args, err, out)
+		}
 	}
 	return "192.0.2.1"
 }
