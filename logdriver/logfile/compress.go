@@ -85,16 +85,14 @@ func (s *segments) oldestPlain() (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	have, err := rotatedNames(s.cfg.Path)
+	if err == nil {
+		err = s.dropCompressed(have)
+	}
 	oldest := 0
 	for i, suffixes := range have {
-		if !slices.Contains(suffixes, "") {
-			continue
+		if slices.Contains(suffixes, "") {
+			oldest = max(oldest, i)
 		}
-		if slices.Contains(suffixes, gzipSuffix) {
-			err = errors.Join(err, os.Remove(segmentName(s.cfg.Path, i, "")))
-			continue
-		}
-		oldest = max(oldest, i)
 	}
 	if err != nil || oldest == 0 {
 		s.running = false

@@ -68,6 +68,9 @@ func (s *segments) rename(fresh string) error {
 	if err := s.dropFrom(have, s.cfg.MaxFiles-1); err != nil {
 		return err
 	}
+	if err := s.dropCompressed(have); err != nil {
+		return err
+	}
 	free := 1
 	for len(have[free]) > 0 {
 		free++
@@ -102,6 +105,21 @@ func (s *segments) dropFrom(have map[int][]string, last int) error {
 			}
 		}
 		delete(have, i)
+	}
+	return nil
+}
+
+// dropCompressed removes the plain form of each segment that a crash has left in both. Renumbered one
+// after the other, the two would be two neighbours to a reader that looks in between.
+func (s *segments) dropCompressed(have map[int][]string) error {
+	for i, suffixes := range have {
+		if len(suffixes) < 2 {
+			continue
+		}
+		if err := os.Remove(segmentName(s.cfg.Path, i, "")); err != nil {
+			return err
+		}
+		have[i] = []string{gzipSuffix}
 	}
 	return nil
 }
