@@ -99,7 +99,9 @@ func TestCLIWithAnOldVersion(t *testing.T) {
 	for _, version := range []string{"1.24", "1.30", "1.41"} {
 		cmd := d.Command(d.Context(), "run", "--rm", "busybox", "echo", "hello")
 		cmd.Env = append(cmd.Env, "DOCKER_API_VERSION="+version)
-		out, err := cmd.CombinedOutput()
+		// Standard output alone: at 1.24 the CLI removes the container itself, and complains when the
+		// event of the removal ends it before it has read the answer.
+		out, err := cmd.Output()
 		if err != nil || string(out) != "hello\n" {
 			t.Errorf("%s: %q, %v", version, out, err)
 		}
