@@ -107,7 +107,7 @@ func committed(from, over *container.Config) *container.Config {
 }
 
 // DiskUsage is the containers' part of system df. It measures every rw layer: O(files).
-func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*container.DiskUsage, error) {
+func (s *lister) DiskUsage(ctx context.Context, verbose bool) (*container.DiskUsage, error) {
 	items, err := s.List(ctx, ListOptions{All: true, Size: true})
 	if err != nil {
 		return nil, err

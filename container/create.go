@@ -33,9 +33,14 @@ type CreateRequest struct {
 	Networking *network.NetworkingConfig
 }
 
+// creator makes containers.
+type creator struct {
+	*records
+}
+
 // Create makes a container that can be started. Errors: not found (image), conflict (name in use),
 // invalid argument (settings). Nothing is left behind when it fails.
-func (s *Service) Create(ctx context.Context, req CreateRequest) (_ container.CreateResponse, err error) {
+func (s *creator) Create(ctx context.Context, req CreateRequest) (_ container.CreateResponse, err error) {
 	defer s.observe("create", time.Now())
 	ctx = context.WithoutCancel(ctx) // a client that hangs up never leaves half of it
 	var u undo.Stack
@@ -80,7 +85,7 @@ func (s *Service) Create(ctx context.Context, req CreateRequest) (_ container.Cr
 }
 
 // draft resolves the image and makes the record; nothing is acquired yet.
-func (s *Service) draft(ctx context.Context, req CreateRequest, set *Settings) (*record.Container, []string, error) {
+func (s *creator) draft(ctx context.Context, req CreateRequest, set *Settings) (*record.Container, []string, error) {
 	if req.Config == nil {
 		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("config cannot be empty in order to create a container")
 	}
@@ -136,7 +141,7 @@ func (s *Service) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	return r, warnings, nil
 }
 
-func (s *Service) image(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error) {
+func (s *creator) image(ctx context.Context, ref string, platform *ocispec.Platform) (*Image, error) {
 	if ref == "" {
 		return nil, nil // a container without an image has an empty root
 	}
@@ -148,7 +153,7 @@ func (s *Service) image(ctx context.Context, ref string, platform *ocispec.Platf
 }
 
 // runtime is the name asked for, or the daemon's default. Errors: invalid argument.
-func (s *Service) runtime(name string) (string, error) {
+func (s *creator) runtime(name string) (string, error) {
 	all, byDefault := s.cfg.Tasks.Runtimes()
 	if name == "" {
 		return byDefault, nil
@@ -160,7 +165,7 @@ func (s *Service) runtime(name string) (string, error) {
 }
 
 // confine settles what --security-opt says, so that it cannot change under a container.
-func (s *Service) confine(r *record.Container) error {
+func (s *creator) confine(r *record.Container) error {
 	o, err := security.Parse(r.HostConfig.SecurityOpt)
 	if err != nil {
 		return err
@@ -181,7 +186,7 @@ func (s *Service) confine(r *record.Container) error {
 }
 
 // joinNetworks settles which networks the container is to be in.
-func (s *Service) joinNetworks(ctx context.Context, r *record.Container, n *network.NetworkingConfig) error {
+func (s *creator) joinNetworks(ctx context.Context, r *record.Container, n *network.NetworkingConfig) error {
 	mode := r.HostConfig.NetworkMode
 	if mode.IsContainer() {
 		if n != nil && len(n.EndpointsConfig) > 0 {
@@ -225,7 +230,7 @@ func modeName(m container.NetworkMode) string {
 }
 
 // name reserves the wanted name, or a random one.
-func (s *Service) name(r *record.Container, wanted string) error {
+func (s *creator) name(r *record.Container, wanted string) error {
 	if wanted != "" {
 		if err := checkName(wanted); err != nil {
 			return err
@@ -244,7 +249,7 @@ func (s *Service) name(r *record.Container, wanted string) error {
 }
 
 // holdRunning names the container as a running one to who wants to remove its image; the release is the next exit's.
-func (s *Service) holdRunning(ctx context.Context, c *Container) error {
+func (s *starter) holdRunning(ctx context.Context, c *Container) error {
 	r := c.Record()
 	if r.ImageID == "" {
 		return nil
@@ -268,10 +273,9 @@ func (c *Container) releaseRunning(ctx context.Context) error {
 }
 
 // hold keeps the image and the volumes of the container from being removed.
-func (s *Service) hold(ctx context.Context, c *Container, r *record.Container) error {
-	by := Holder{Kind: "container", ID: r.ID, Name: r.Name}
+func (s *creator) hold(ctx context.Context, c *Container, r *record.Container) error {
 	if r.ImageID != "" {
-		release, err := s.cfg.Images.Hold(ctx, r.ImageID, by)
+		release, err := s.cfg.Images.Hold(ctx, r.ImageID, holderOf(r))
 		if err != nil {
 			return err
 		}
@@ -280,17 +284,26 @@ func (s *Service) hold(ctx context.Context, c *Container, r *record.Container) e
 	return nil
 }
 
+func holderOf(r *record.Container) Holder { return Holder{Kind: "container", ID: r.ID, Name: r.Name} }
+
 func (c *Container) keep(release func(context.Context) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.holds = append(c.holds, release)
 }
 
-func (c *Container) releaseHolds(ctx context.Context) error {
+func (c *Container) releaseHolds(ctx context.Context) error { return release(ctx, c.takeHolds()) }
+
+// takeHolds returns the releases of all holds; the container has none then.
+func (c *Container) takeHolds() []func(context.Context) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	holds := c.holds
 	c.holds = nil
-	c.mu.Unlock()
+	return holds
+}
+
+func release(ctx context.Context, holds []func(context.Context) error) error {
 	var u undo.Stack
 	for _, release := range holds {
 		u.Push("release", release)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"gantry/container/record"
 	"gantry/container/spec"
@@ -13,6 +14,13 @@ import (
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// execs starts further processes and knows those that run.
+type execs struct {
+	*records
+	mu      sync.Mutex          // guards running
+	running map[string]*ExecRun // by exec ID
+}
 
 // ExecRequest is a further process in a running container.
 type ExecRequest struct {
@@ -30,15 +38,15 @@ type ExecRun struct {
 	Pid    int         // on the host
 	Stream task.Stream // nil if nothing is attached
 
-	service *Service
-	id      string // of the container
-	execID  string
-	done    chan struct{} // closed when exit is set
-	exit    task.Exit
+	execs  *execs
+	id     string // of the container
+	execID string
+	done   chan struct{} // closed when exit is set
+	exit   task.Exit
 }
 
 // Exec starts a process. Errors: not found, conflict ("container X is not running", "... is paused"), and what the runtime says.
-func (s *Service) Exec(ctx context.Context, ref, execID string, req ExecRequest) (*ExecRun, error) {
+func (s *execs) Exec(ctx context.Context, ref, execID string, req ExecRequest) (*ExecRun, error) {
 	c, err := s.Get(ref)
 	if err != nil {
 		return nil, err
@@ -51,10 +59,10 @@ func (s *Service) Exec(ctx context.Context, ref, execID string, req ExecRequest)
 		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	run := &ExecRun{service: s, id: c.id, execID: execID, done: make(chan struct{})}
-	s.execMu.Lock()
-	s.execs[execID] = run
-	s.execMu.Unlock()
+	run := &ExecRun{execs: s, id: c.id, execID: execID, done: make(chan struct{})}
+	s.mu.Lock()
+	s.running[execID] = run
+	s.mu.Unlock()
 	attached := req.Attach != task.AttachOptions{}
 	req.Process.Detached = !attached
 	if run.Pid, err = s.cfg.Tasks.Exec(ctx, c.id, execID, process, req.Process); err != nil {
@@ -84,7 +92,7 @@ func (c *Container) Executable() error {
 }
 
 // execProcess resolves the user in the running container's root and makes the process.
-func (s *Service) execProcess(r *record.Container, req ExecRequest) (_ *specs.Process, err error) {
+func (s *execs) execProcess(r *record.Container, req ExecRequest) (_ *specs.Process, err error) {
 	root, err := os.Open(fmt.Sprintf("/proc/%d/root", r.Pid))
 	if err != nil {
 		return nil, errdefs.ErrConflict.WithMessage("container " + r.ID + " is not running")
@@ -106,25 +114,25 @@ func (s *Service) execProcess(r *record.Container, req ExecRequest) (_ *specs.Pr
 	return spec.Process(in, o)
 }
 
-func (s *Service) seccomp(r *record.Container) func(*specs.Spec) (*specs.LinuxSeccomp, error) {
+func (s *records) seccomp(r *record.Container) func(*specs.Spec) (*specs.LinuxSeccomp, error) {
 	return func(sp *specs.Spec) (*specs.LinuxSeccomp, error) {
 		return s.cfg.Security.Seccomp(r.SeccompProfile, r.HostConfig.Privileged, sp)
 	}
 }
 
 // ExecExited is the supervisor's word that an exec process has ended.
-func (s *Service) ExecExited(e task.Exit) {
+func (s *execs) ExecExited(e task.Exit) {
 	if run := s.forgetExec(e.ExecID); run != nil {
 		run.exit = e
 		close(run.done)
 	}
 }
 
-func (s *Service) forgetExec(id string) *ExecRun {
-	s.execMu.Lock()
-	defer s.execMu.Unlock()
-	run := s.execs[id]
-	delete(s.execs, id)
+func (s *execs) forgetExec(id string) *ExecRun {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	run := s.running[id]
+	delete(s.running, id)
 	return run
 }
 
@@ -143,7 +151,7 @@ func (e *ExecRun) Wait(ctx context.Context) (int, error) {
 
 // Kill ends it with SIGKILL. One that has ended is not an error.
 func (e *ExecRun) Kill(ctx context.Context) error {
-	err := e.service.cfg.Tasks.SignalExec(ctx, e.id, e.execID, 9)
+	err := e.execs.cfg.Tasks.SignalExec(ctx, e.id, e.execID, 9)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}

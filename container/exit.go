@@ -15,8 +15,15 @@ import (
 	"github.com/moby/moby/api/types/events"
 )
 
+// ender does what follows the end of a task: record, release, restart.
+type ender struct {
+	*records
+	starts  *starter
+	removal *remover
+}
+
 // TaskExited is the supervisor's word that a container's init process has ended.
-func (s *Service) TaskExited(e task.Exit) {
+func (s *ender) TaskExited(e task.Exit) {
 	s.background(func(ctx context.Context) {
 		c, err := s.Get(e.ID)
 		if err != nil || c.id != e.ID {
@@ -32,14 +39,14 @@ func (s *Service) TaskExited(e task.Exit) {
 }
 
 // TaskOOM is the supervisor's word that the kernel's OOM killer struck in a container.
-func (s *Service) TaskOOM(id string) {
+func (s *ender) TaskOOM(id string) {
 	if c, err := s.Get(id); err == nil {
 		s.Announce(c.Record(), events.ActionOOM, nil)
 	}
 }
 
 // exited records an end, whoever caused it, and decides what comes next.
-func (s *Service) exited(ctx context.Context, c *Container, e task.Exit) error {
+func (s *ender) exited(ctx context.Context, c *Container, e task.Exit) error {
 	if err := c.lock(ctx); err != nil {
 		return err
 	}
@@ -64,13 +71,13 @@ func (s *Service) exited(ctx context.Context, c *Container, e task.Exit) error {
 	case next.Restart:
 		s.restartAfter(c, next)
 	case r.HostConfig.AutoRemove:
-		err = errors.Join(err, s.removeLocked(ctx, c, RemoveOptions{Volumes: true}))
+		err = errors.Join(err, s.removal.removeLocked(ctx, c, RemoveOptions{Volumes: true}))
 	}
 	return err
 }
 
 // releaseRun gives back what a run had: network, volumes, shared memory.
-func (s *Service) releaseRun(ctx context.Context, c *Container) error {
+func (s *ender) releaseRun(ctx context.Context, c *Container) error {
 	r := c.Record()
 	errs := []error{c.releaseRunning(ctx)}
 	if !r.HostConfig.NetworkMode.IsContainer() {
@@ -88,7 +95,7 @@ func (s *Service) releaseRun(ctx context.Context, c *Container) error {
 }
 
 // afterExit asks the restart policy.
-func (s *Service) afterExit(c *Container, e task.Exit) restart.Decision {
+func (s *ender) afterExit(c *Container, e task.Exit) restart.Decision {
 	r := c.Record()
 	c.mu.Lock()
 	stopping, delay := c.stopping > 0, c.delay
@@ -98,7 +105,7 @@ func (s *Service) afterExit(c *Container, e task.Exit) restart.Decision {
 		restart.State{Count: r.RestartCount, Delay: delay, Stopped: stopping || r.ManuallyStopped, Shutdown: s.closed.Load()})
 }
 
-func (s *Service) recordExit(c *Container, e task.Exit, next restart.Decision) error {
+func (s *ender) recordExit(c *Container, e task.Exit, next restart.Decision) error {
 	to := record.Exited
 	if next.Restart {
 		to = record.Restarting
@@ -122,7 +129,7 @@ func (s *Service) recordExit(c *Container, e task.Exit, next restart.Decision) e
 }
 
 // restartAfter waits for the back-off and starts the container again, unless a stop, start or removal comes first.
-func (s *Service) restartAfter(c *Container, d restart.Decision) {
+func (s *ender) restartAfter(c *Container, d restart.Decision) {
 	waiting, cancel := context.WithCancel(s.ctx)
 	c.mu.Lock()
 	c.wake = cancel
@@ -141,7 +148,7 @@ func (s *Service) restartAfter(c *Container, d restart.Decision) {
 		if waiting.Err() != nil || c.Gone() || c.Record().Status != record.Restarting {
 			return
 		}
-		if err := s.start(context.WithoutCancel(waiting), c, false); err != nil {
+		if err := s.starts.start(context.WithoutCancel(waiting), c, false); err != nil {
 			s.cfg.Log.Warn("container not restarted", "container", c.id, "error", err)
 			s.retryStart(c, err)
 		}
@@ -149,7 +156,7 @@ func (s *Service) restartAfter(c *Container, d restart.Decision) {
 }
 
 // retryStart treats a restart that failed as one more exit, so that the policy goes on with its back-off.
-func (s *Service) retryStart(c *Container, cause error) {
+func (s *ender) retryStart(c *Container, cause error) {
 	r := c.Record()
 	if c.Gone() || r.Status != record.Exited {
 		return

@@ -22,8 +22,14 @@ func initialHealth(r *record.Container) *container.Health {
 	return health.Starting(r.Health)
 }
 
+// prober runs the health checks of running containers.
+type prober struct {
+	*records
+	execs *execs
+}
+
 // startHealth watches a running container that has a check. The caller holds the operation lock.
-func (s *Service) startHealth(c *Container) {
+func (s *prober) startHealth(c *Container) {
 	r := c.Record()
 	args := health.Command(r.Config.Healthcheck, r.Config.Shell)
 	if args == nil || r.Health == nil {
@@ -66,7 +72,7 @@ func (c *Container) pauseHealth(paused bool) {
 }
 
 // reportHealth records a result, if the run that it is about still goes on.
-func (s *Service) reportHealth(c *Container, run uint64, h *container.Health, changed bool) {
+func (s *prober) reportHealth(c *Container, run uint64, h *container.Health, changed bool) {
 	if c.lock(s.ctx) != nil {
 		return
 	}
@@ -84,14 +90,14 @@ func (s *Service) reportHealth(c *Container, run uint64, h *container.Health, ch
 }
 
 // probe runs the check in the container; when ctx ends, it is killed.
-func (s *Service) probe(ctx context.Context, c *Container, args []string) (code int, output []byte, err error) {
+func (s *prober) probe(ctx context.Context, c *Container, args []string) (code int, output []byte, err error) {
 	began := time.Now()
 	defer func() {
 		if s.cfg.Probed != nil {
 			s.cfg.Probed(err != nil || code != 0, time.Since(began))
 		}
 	}()
-	run, err := s.Exec(ctx, c.id, newID(), ExecRequest{Args: args, Attach: task.AttachOptions{Stdout: true, Stderr: true}})
+	run, err := s.execs.Exec(ctx, c.id, newID(), ExecRequest{Args: args, Attach: task.AttachOptions{Stdout: true, Stderr: true}})
 	if err != nil {
 		return -1, nil, err
 	}

@@ -98,11 +98,11 @@ func (x *index) get(ref string) (*Container, error) {
 
 // Get finds a container by ID, name or unambiguous ID prefix. Errors: not found ("No such container: web"),
 // invalid argument (an ambiguous prefix).
-func (s *Service) Get(ref string) (*Container, error) { return s.index.get(ref) }
+func (s *records) Get(ref string) (*Container, error) { return s.index.get(ref) }
 
 // locked finds a container and takes its operation lock, which the caller
 // releases with c.unlock. A container that was removed meanwhile is not found.
-func (s *Service) locked(ctx context.Context, ref string) (*Container, error) {
+func (s *records) locked(ctx context.Context, ref string) (*Container, error) {
 	c, err := s.index.get(ref)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 )
 
 // Inspect is GET /containers/{id}/json in the newest shape. Size measures the rw layer: O(files).
-func (s *Service) Inspect(ctx context.Context, ref string, size bool) (*container.InspectResponse, error) {
+func (s *lister) Inspect(ctx context.Context, ref string, size bool) (*container.InspectResponse, error) {
 	c, err := s.Get(ref)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (*containe
 		Image: r.ImageID, Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: r.Driver, Platform: r.Platform.OS,
 		MountLabel: r.MountLabel, ProcessLabel: r.ProcessLabel, AppArmorProfile: r.AppArmor,
 		LogPath: r.LogPath, HostConfig: r.HostConfig, Config: r.Config, Mounts: mountList(r),
-		ExecIDs:         s.runningExecs(c.id),
+		ExecIDs:         s.execs.runningExecs(c.id),
 		NetworkSettings: networkSettings(r), ImageManifestDescriptor: r.ImageManifest,
 	}
 	if out.Args == nil {
@@ -78,11 +78,11 @@ func networkSettings(r *record.Container) *container.NetworkSettings {
 	return n
 }
 
-func (s *Service) runningExecs(id string) []string {
-	s.execMu.Lock()
-	defer s.execMu.Unlock()
+func (s *execs) runningExecs(id string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []string
-	for execID, run := range s.execs {
+	for execID, run := range s.running {
 		if run.id == id {
 			out = append(out, execID)
 		}

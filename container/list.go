@@ -31,8 +31,14 @@ var listFilters = []string{
 	"publish", "since", "status", "volume",
 }
 
+// lister answers questions about all containers or one.
+type lister struct {
+	*records
+	execs *execs
+}
+
 // List returns the newest first.
-func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary, error) {
+func (s *lister) List(ctx context.Context, o ListOptions) ([]container.Summary, error) {
 	match, err := s.compile(ctx, o)
 	if err != nil {
 		return nil, err
@@ -63,7 +69,7 @@ func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary,
 }
 
 // sizes are 0 where they cannot be told: a container may go away while it is measured.
-func (s *Service) sizes(ctx context.Context, r *record.Container) (rw, root int64) {
+func (s *lister) sizes(ctx context.Context, r *record.Container) (rw, root int64) {
 	rw, _, err := s.cfg.Storage.Usage(ctx, r.ID)
 	if err != nil {
 		return 0, 0
@@ -76,7 +82,7 @@ func (s *Service) sizes(ctx context.Context, r *record.Container) (rw, root int6
 }
 
 // compile turns the filters into one test.
-func (s *Service) compile(ctx context.Context, o ListOptions) (func(*record.Container) bool, error) {
+func (s *lister) compile(ctx context.Context, o ListOptions) (func(*record.Container) bool, error) {
 	f := o.Filters
 	if err := f.Validate(listFilters...); err != nil {
 		return nil, err
@@ -176,7 +182,7 @@ func exitedTest(_ context.Context, f filter.Args) (func(*record.Container) bool,
 }
 
 // neighbourTest is before and since: created before or after the container named.
-func (s *Service) neighbourTest(_ context.Context, f filter.Args) (func(*record.Container) bool, error) {
+func (s *lister) neighbourTest(_ context.Context, f filter.Args) (func(*record.Container) bool, error) {
 	var before, since time.Time
 	for _, b := range []struct {
 		key string
@@ -196,7 +202,7 @@ func (s *Service) neighbourTest(_ context.Context, f filter.Args) (func(*record.
 }
 
 // ancestorTest matches by image: its ID, or a name that it has now or was created by.
-func (s *Service) ancestorTest(ctx context.Context, f filter.Args) (func(*record.Container) bool, error) {
+func (s *lister) ancestorTest(ctx context.Context, f filter.Args) (func(*record.Container) bool, error) {
 	ids := map[string]bool{}
 	for _, ref := range f.Get("ancestor") {
 		image, err := s.cfg.Images.Resolve(ctx, ref, nil)

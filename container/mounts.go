@@ -21,7 +21,7 @@ import (
 
 // mountPoints collects the mounts of a new container by destination. What comes later wins over
 // --volumes-from; two of the user's own for one place are an error, and the image's volumes fill what is free.
-func (s *Service) mountPoints(r *record.Container) (map[string]*record.MountPoint, error) {
+func (s *creator) mountPoints(r *record.Container) (map[string]*record.MountPoint, error) {
 	all := map[string]*record.MountPoint{}
 	for _, from := range r.HostConfig.VolumesFrom {
 		if err := s.volumesFrom(from, all); err != nil {
@@ -71,7 +71,7 @@ func anonymous(dest, driver string) *record.MountPoint {
 }
 
 // volumesFrom takes over the volumes and binds of another container: NAME[:ro|rw].
-func (s *Service) volumesFrom(ref string, all map[string]*record.MountPoint) error {
+func (s *creator) volumesFrom(ref string, all map[string]*record.MountPoint) error {
 	name, mode, hasMode := strings.Cut(ref, ":")
 	if name == "" || hasMode && !validMode(mode) {
 		return invalid("invalid volumes-from specification: '" + ref + "'")
@@ -262,24 +262,20 @@ func volumeSpec(m *record.MountPoint, spec mount.Mount) error {
 
 // makeVolumes makes what does not exist yet and keeps all of them from being removed.
 // Anonymous volumes made here are removed again when the creation fails.
-func (s *Service) makeVolumes(ctx context.Context, c *Container, r *record.Container, u *undo.Stack) error {
+func (s *creator) makeVolumes(ctx context.Context, c *Container, r *record.Container, u *undo.Stack) error {
 	for _, m := range r.Mounts {
 		if m.Type != mount.TypeVolume {
 			continue
 		}
 		fresh := m.Name == ""
-		v, err := s.cfg.Volumes.Create(ctx, volumeRequest(m))
+		v, release, err := s.cfg.Volumes.Create(ctx, volumeRequest(m), holderOf(r))
 		if err != nil {
 			return err
 		}
+		c.keep(release)
 		m.Name, m.Driver, m.Source = v.Name, v.Driver, v.Mountpoint
 		if fresh {
 			u.Push("remove volume "+v.Name, func(ctx context.Context) error { return s.cfg.Volumes.Remove(ctx, v.Name, true) })
-		}
-		if err := s.holdVolume(ctx, c, r, m); err != nil {
-			return err
-		}
-		if fresh {
 			// The hold goes before the volume: the undo stack runs in reverse.
 			u.Push("release volume "+v.Name, c.releaseHolds)
 		}
@@ -298,8 +294,8 @@ func volumeRequest(m *record.MountPoint) volume.CreateRequest {
 	return req
 }
 
-func (s *Service) holdVolume(ctx context.Context, c *Container, r *record.Container, m *record.MountPoint) error {
-	release, err := s.cfg.Volumes.Hold(ctx, m.Name, Holder{Kind: "container", ID: r.ID, Name: r.Name})
+func (s *creator) holdVolume(ctx context.Context, c *Container, r *record.Container, m *record.MountPoint) error {
+	release, err := s.cfg.Volumes.Hold(ctx, m.Name, holderOf(r))
 	if err == nil {
 		c.keep(release)
 	}

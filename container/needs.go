@@ -29,7 +29,8 @@ type (
 
 	// Volumes keeps what outlives a container.
 	Volumes interface {
-		Create(ctx context.Context, o volume.CreateRequest) (*volume.Volume, error)
+		// Create makes a volume or finds it, and keeps it from being removed.
+		Create(ctx context.Context, o volume.CreateRequest, by Holder) (v *volume.Volume, release func(context.Context) error, err error)
 		Remove(ctx context.Context, name string, force bool) error
 		Hold(ctx context.Context, name string, by Holder) (release func(context.Context) error, err error)
 		Mount(ctx context.Context, name, user string) (path string, err error)

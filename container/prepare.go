@@ -52,7 +52,7 @@ func (p *prepared) close() error {
 
 // openRoot opens the root file system and settles what depends on what is in it: the
 // user's IDs, the working directory, the first contents of volumes.
-func (s *Service) openRoot(ctx context.Context, p *prepared, u *undo.Stack) (err error) {
+func (s *starter) openRoot(ctx context.Context, p *prepared, u *undo.Stack) (err error) {
 	r := p.container.Record()
 	if p.root, err = s.cfg.Storage.Root(ctx, r.ID); err != nil {
 		return err
@@ -133,7 +133,7 @@ func subpath(m *mountSource, sub string) (err error) {
 }
 
 // imageMounts refuses images as mounts where the storage cannot show one to the runtime.
-func (s *Service) imageMounts(ctx context.Context, p *prepared, u *undo.Stack) error {
+func (s *starter) imageMounts(ctx context.Context, p *prepared, u *undo.Stack) error {
 	for _, m := range p.sources {
 		if m.point.Type == mount.TypeImage {
 			return notLanded("mounting an image (--mount type=image)")
@@ -146,7 +146,7 @@ func (s *Service) imageMounts(ctx context.Context, p *prepared, u *undo.Stack) e
 const shmDir = "mounts/shm"
 
 // mountShm mounts a /dev/shm that others can join, or finds that of the container joined.
-func (s *Service) mountShm(ctx context.Context, p *prepared, u *undo.Stack) error {
+func (s *starter) mountShm(ctx context.Context, p *prepared, u *undo.Stack) error {
 	r := p.container.Record()
 	switch mode := r.HostConfig.IpcMode; {
 	case mode.IsHost():
@@ -184,7 +184,7 @@ func unmountShm(c *Container) error {
 	return err
 }
 
-func (s *Service) buildSpec(ctx context.Context, p *prepared, _ *undo.Stack) error {
+func (s *starter) buildSpec(ctx context.Context, p *prepared, _ *undo.Stack) error {
 	in, err := s.specInput(p)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (s *Service) buildSpec(ctx context.Context, p *prepared, _ *undo.Stack) err
 }
 
 // specInput gathers all that the specification is made of.
-func (s *Service) specInput(p *prepared) (spec.Input, error) {
+func (s *starter) specInput(p *prepared) (spec.Input, error) {
 	r := p.container.Record()
 	in := spec.Input{
 		Record: r, Daemon: p.settings.Spec, User: p.user, Home: p.home,

@@ -20,8 +20,14 @@ import (
 // RemoveOptions of DELETE /containers/{id}.
 type RemoveOptions struct{ Force, Volumes, Link bool }
 
+// remover takes containers apart.
+type remover struct {
+	*records
+	stops *stopper
+}
+
 // Remove removes a container. Errors: conflict (it runs), not found.
-func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+func (s *remover) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 	defer s.observe("delete", time.Now())
 	if o.Link {
 		return notLanded("removal of legacy links")
@@ -32,13 +38,13 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error
 	}
 	ctx = context.WithoutCancel(ctx)
 	if o.Force {
-		run, _, err := s.beginStop(ctx, c, true)
+		run, _, err := s.stops.beginStop(ctx, c, true)
 		if err != nil {
 			return err
 		}
 		if run != 0 {
 			defer c.endStop()
-			err := s.killAndWait(ctx, c, func(r *record.Container, _ uint64, removed bool) bool { return removed || !r.Up() || r.Run != run })
+			err := s.stops.killAndWait(ctx, c, func(r *record.Container, _ uint64, removed bool) bool { return removed || !r.Up() || r.Run != run })
 			if err != nil {
 				return fmt.Errorf("cannot remove container %q: could not kill: %w", "/"+c.Record().Name, err)
 			}
@@ -66,7 +72,7 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error
 }
 
 // removeLocked removes a container that does not run; the caller holds its lock. What fails leaves it dead, to be removed again.
-func (s *Service) removeLocked(ctx context.Context, c *Container, o RemoveOptions) error {
+func (s *remover) removeLocked(ctx context.Context, c *Container, o RemoveOptions) error {
 	if err := s.transition(c, record.Removing, nil); err != nil {
 		return err
 	}
@@ -86,7 +92,7 @@ func (s *Service) removeLocked(ctx context.Context, c *Container, o RemoveOption
 }
 
 // dismantle takes away all that a container has; each step can be done again after a crash.
-func (s *Service) dismantle(ctx context.Context, c *Container, o RemoveOptions) error {
+func (s *remover) dismantle(ctx context.Context, c *Container, o RemoveOptions) error {
 	if err := s.cfg.Tasks.Settled(ctx, c.id); err != nil {
 		return err
 	}
@@ -110,7 +116,7 @@ func (s *Service) dismantle(ctx context.Context, c *Container, o RemoveOptions) 
 }
 
 // removeVolumes removes the anonymous ones that no other container uses.
-func (s *Service) removeVolumes(ctx context.Context, r *record.Container) error {
+func (s *remover) removeVolumes(ctx context.Context, r *record.Container) error {
 	var errs []error
 	for _, m := range r.Mounts {
 		if m.Name == "" || !m.Anonymous {
@@ -124,7 +130,7 @@ func (s *Service) removeVolumes(ctx context.Context, r *record.Container) error 
 }
 
 // Prune removes the containers that do not run and that the filters until and label select.
-func (s *Service) Prune(ctx context.Context, f filter.Args) (*container.PruneReport, error) {
+func (s *remover) Prune(ctx context.Context, f filter.Args) (*container.PruneReport, error) {
 	if err := f.Validate("until", "label", "label!"); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"gantry/container/health"
@@ -20,10 +19,26 @@ import (
 	"github.com/moby/moby/api/types/mount"
 )
 
+// restorer brings records and world together when the daemon opens.
+type restorer struct {
+	*records
+	creation *creator
+	starts   *starter
+	ends     *ender
+	removal  *remover
+	probes   *prober
+
+	aside    map[string]bool // IDs in quarantine; written before the first request
+	warnings []string        // written before the first request
+}
+
+// Warnings tells what restore had to put aside, for /info.
+func (s *restorer) Warnings() []string { return s.warnings }
+
 // Restore reads every container's directory and brings record and world together: running ones are
 // adopted, ended ones recorded, half-done starts and removals undone or finished. A broken record
 // is put aside, reported in Warnings, and stops nothing else. Restart policies are applied by Resume.
-func (s *Service) Restore(ctx context.Context) error {
+func (s *restorer) Restore(ctx context.Context) error {
 	states, err := s.cfg.Tasks.Tasks(ctx)
 	if err != nil {
 		return err
@@ -55,7 +70,7 @@ func (s *Service) Restore(ctx context.Context) error {
 }
 
 // sweepLayers removes the rw layers that no container has: a create was killed before its record was written.
-func (s *Service) sweepLayers(ctx context.Context) error {
+func (s *restorer) sweepLayers(ctx context.Context) error {
 	ids, err := s.cfg.Storage.RWLayers(ctx)
 	if err != nil {
 		return err
@@ -74,7 +89,7 @@ func (s *Service) sweepLayers(ctx context.Context) error {
 }
 
 // restoreOne loads a container; what it returns puts the record aside.
-func (s *Service) restoreOne(ctx context.Context, id string, running map[string]task.State) error {
+func (s *restorer) restoreOne(ctx context.Context, id string, running map[string]task.State) error {
 	dir := filepath.Join(s.dir, id)
 	r, err := load(dir)
 	if errors.Is(err, os.ErrNotExist) && s.neverCreated(dir) {
@@ -104,28 +119,28 @@ func (s *Service) restoreOne(ctx context.Context, id string, running map[string]
 }
 
 // neverCreated reports whether a directory is what a create left that was killed: there is nothing in it yet.
-func (s *Service) neverCreated(dir string) bool {
+func (s *restorer) neverCreated(dir string) bool {
 	entries, err := os.ReadDir(dir)
 	return err == nil && len(entries) == 0
 }
 
 // holdAgain keeps image and volumes; one that is missing is reported when the container starts.
-func (s *Service) holdAgain(ctx context.Context, c *Container, r *record.Container) {
-	if err := s.hold(ctx, c, r); err != nil {
+func (s *restorer) holdAgain(ctx context.Context, c *Container, r *record.Container) {
+	if err := s.creation.hold(ctx, c, r); err != nil {
 		s.cfg.Log.Warn("image of a container is missing", "container", c.id, "image", r.ImageID, "error", err)
 	}
 	for _, m := range r.Mounts {
 		if m.Type != mount.TypeVolume || m.Name == "" {
 			continue
 		}
-		if err := s.holdVolume(ctx, c, r, m); err != nil {
+		if err := s.creation.holdVolume(ctx, c, r, m); err != nil {
 			s.cfg.Log.Warn("volume of a container is missing", "container", c.id, "volume", m.Name, "error", err)
 		}
 	}
 }
 
 // reconcile brings a loaded record to what the supervisor says; the caller holds the lock.
-func (s *Service) reconcile(ctx context.Context, c *Container, t task.State, known bool) error {
+func (s *restorer) reconcile(ctx context.Context, c *Container, t task.State, known bool) error {
 	r := c.Record()
 	alive := known && t.Exited == nil
 	switch {
@@ -135,7 +150,7 @@ func (s *Service) reconcile(ctx context.Context, c *Container, t task.State, kno
 				return err
 			}
 		}
-		return s.removeLocked(ctx, c, RemoveOptions{})
+		return s.removal.removeLocked(ctx, c, RemoveOptions{})
 	case alive:
 		return s.adopt(ctx, c, t)
 	case r.Up() || r.Status == record.Starting && known:
@@ -149,7 +164,7 @@ func (s *Service) reconcile(ctx context.Context, c *Container, t task.State, kno
 }
 
 // adopt takes over a container that ran on while there was no daemon.
-func (s *Service) adopt(ctx context.Context, c *Container, t task.State) error {
+func (s *restorer) adopt(ctx context.Context, c *Container, t task.State) error {
 	r := c.Record()
 	to := record.Running
 	if t.Paused {
@@ -183,12 +198,12 @@ func (s *Service) adopt(ctx context.Context, c *Container, t task.State) error {
 		sb := Sandbox{ID: r.SandboxID, Key: r.NetnsPath, Endpoints: r.Networks, Ports: r.Ports}
 		errs = append(errs, s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb))
 	}
-	s.startHealth(c)
-	return errors.Join(append(errs, s.holdRunning(ctx, c))...)
+	s.probes.startHealth(c)
+	return errors.Join(append(errs, s.starts.holdRunning(ctx, c))...)
 }
 
 // endedMeanwhile records an end that nobody was there to see. What is not known is said to be unknown.
-func (s *Service) endedMeanwhile(ctx context.Context, c *Container, t task.State) error {
+func (s *restorer) endedMeanwhile(ctx context.Context, c *Container, t task.State) error {
 	r := c.Record()
 	e := task.Exit{ID: c.id, Run: r.Run, Code: 255, Unknown: true, At: time.Now()}
 	if t.Exited != nil {
@@ -209,9 +224,9 @@ func (s *Service) endedMeanwhile(ctx context.Context, c *Container, t task.State
 	if r.StartedAt.IsZero() || !r.Up() {
 		c.logBegins() // publish closes what a run has opened
 	}
-	released := s.releaseRun(ctx, c)
+	released := s.ends.releaseRun(ctx, c)
 	next := restart.Decision{}
-	if err := s.recordExit(c, e, next); err != nil {
+	if err := s.ends.recordExit(c, e, next); err != nil {
 		return err
 	}
 	if t.Exited != nil {
@@ -221,12 +236,12 @@ func (s *Service) endedMeanwhile(ctx context.Context, c *Container, t task.State
 }
 
 // undoStart is for a start that was killed before the runtime had been called.
-func (s *Service) undoStart(ctx context.Context, c *Container) error {
+func (s *restorer) undoStart(ctx context.Context, c *Container) error {
 	to := record.Exited
 	if c.Record().StartedAt.IsZero() {
 		to = record.Created
 	}
-	released := s.releaseRun(ctx, c)
+	released := s.ends.releaseRun(ctx, c)
 	return errors.Join(released, s.transition(c, to, func(r *record.Container) {
 		r.Pid, r.SandboxID, r.NetnsPath, r.Ports = 0, "", "", nil
 		r.Networks, r.Health = wantedOnly(r), health.Ended(r.Health)
@@ -235,7 +250,7 @@ func (s *Service) undoStart(ctx context.Context, c *Container) error {
 }
 
 // quarantine moves a broken record where the next start does not find it, whole.
-func (s *Service) quarantine(id string, why error) {
+func (s *restorer) quarantine(id string, why error) {
 	aside := filepath.Join(s.cfg.Root, "quarantine")
 	to := filepath.Join(aside, fmt.Sprintf("%s-%d", id, time.Now().Unix()))
 	err := os.MkdirAll(aside, 0o700)
@@ -248,107 +263,4 @@ func (s *Service) quarantine(id string, why error) {
 	s.aside[id] = true
 	s.cfg.Log.Warn("container record put aside", "container", id, "reason", why, "moved-to", to, "error", err)
 	s.warnings = append(s.warnings, fmt.Sprintf("WARNING: the record of container %s is broken and was moved to %s: %v", id, to, why))
-}
-
-// Resume applies the restart policies of the containers that do not run, those that others depend on first,
-// and removes those that should have been removed when they ended. Once, when everything else is open.
-func (s *Service) Resume(ctx context.Context) {
-	var begin []*Container
-	for _, c := range s.index.all() {
-		r := c.Record()
-		idle := r.Status == record.Exited || r.Status == record.Restarting || r.Status == record.Created
-		switch {
-		case !idle:
-		case r.HostConfig.AutoRemove && r.StartedBefore:
-			s.removeEnded(ctx, c)
-		case restart.OnDaemonStart(r.HostConfig.RestartPolicy, r.ExitCode, r.StartedBefore, restart.State{Count: r.RestartCount, Stopped: r.ManuallyStopped}):
-			begin = append(begin, c)
-		}
-	}
-	started := map[string]*sync.Once{}
-	for _, c := range begin {
-		started[c.id] = &sync.Once{}
-	}
-	for _, c := range begin {
-		s.background(func(ctx context.Context) { s.resumeOne(ctx, c, started, 0) })
-	}
-}
-
-// maxDepth ends the walk through containers that join each other's namespaces: a cycle cannot start anyway.
-const maxDepth = 16
-
-func (s *Service) resumeOne(ctx context.Context, c *Container, started map[string]*sync.Once, depth int) {
-	for _, on := range s.dependsOn(c) {
-		if started[on.id] != nil && on != c && depth < maxDepth {
-			s.resumeOne(ctx, on, started, depth+1)
-		}
-	}
-	started[c.id].Do(func() {
-		if c.lock(ctx) != nil {
-			return
-		}
-		defer c.unlock()
-		if r := c.Record(); c.Gone() || r.Up() {
-			return
-		}
-		if err := s.start(context.WithoutCancel(ctx), c, false); err != nil {
-			s.cfg.Log.Error("container not started again", "container", c.id, "error", err)
-			s.retryStart(c, err)
-		}
-	})
-}
-
-// dependsOn are the containers whose namespaces this one joins.
-func (s *Service) dependsOn(c *Container) []*Container {
-	h := c.Record().HostConfig
-	var out []*Container
-	for _, ref := range []string{h.NetworkMode.ConnectedContainer(), h.IpcMode.Container(), h.PidMode.Container()} {
-		if on, err := s.Get(ref); ref != "" && err == nil {
-			out = append(out, on)
-		}
-	}
-	return out
-}
-
-func (s *Service) removeEnded(ctx context.Context, c *Container) {
-	if err := s.Remove(ctx, c.id, RemoveOptions{Volumes: true}); err != nil {
-		s.cfg.Log.Error("container not removed", "container", c.id, "error", err)
-	}
-}
-
-// Shutdown stops every container within the time that the settings give. Their restart policies start them again with the
-// next daemon.
-func (s *Service) Shutdown(ctx context.Context) error {
-	s.closed.Store(true)
-	var mu sync.Mutex
-	var errs []error
-	var all sync.WaitGroup
-	budget := s.settings.Load().StopAll
-	for _, c := range s.index.all() {
-		if r := c.Record(); !r.Up() && r.Status != record.Restarting {
-			continue
-		}
-		all.Go(func() {
-			wait := shutdownPatience(c.Record(), budget)
-			if _, err := s.stop(ctx, c, StopOptions{Seconds: &wait}, false); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("stop container %s: %w", c.id, err))
-			}
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-// shutdownPatience is the container's own stop timeout, at most the daemon's; a negative budget has no end.
-func shutdownPatience(r *record.Container, budget time.Duration) int {
-	own := int(stopTimeout.Seconds())
-	if r.Config.StopTimeout != nil {
-		own = *r.Config.StopTimeout
-	}
-	if limit := int(budget.Seconds()); budget >= 0 && (own < 0 || own > limit) {
-		return limit
-	}
-	return own
 }

@@ -56,8 +56,21 @@ type Settings struct {
 	RecursiveROless bool // the kernel cannot mount recursively read-only (before 5.12)
 }
 
-// Service is the life cycle of containers. Safe for concurrent use.
+// Service is the life cycle of containers, put together of one type for each part of it. Safe for concurrent use.
 type Service struct {
+	*records
+	*creator
+	*starter
+	*stopper
+	*ender
+	*remover
+	*restorer
+	*lister
+	*execs
+}
+
+// records are all containers, and the one way to change them. Every part of the service stands on them.
+type records struct {
 	cfg      Config
 	dir      string // Root/containers
 	settings atomic.Pointer[Settings]
@@ -67,22 +80,24 @@ type Service struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup // exits, restarts and health checks in flight
 	closed atomic.Bool    // set before Shutdown: nothing is restarted any more
-
-	execMu sync.Mutex          // guards execs
-	execs  map[string]*ExecRun // running, by exec ID
-
-	aside    map[string]bool // IDs in quarantine; written before the first request
-	warnings []string        // of restore; written before the first request
 }
 
 // Open reads nothing yet: Restore does, when what it needs is there.
 func Open(_ context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, dir: filepath.Join(cfg.Root, "containers")}
-	s.index.init()
-	s.aside = map[string]bool{}
-	s.execs = map[string]*ExecRun{}
-	s.settings.Store(&cfg.Settings)
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	all := &records{cfg: cfg, dir: filepath.Join(cfg.Root, "containers")}
+	all.index.init()
+	all.settings.Store(&cfg.Settings)
+	all.ctx, all.cancel = context.WithCancel(context.Background())
+
+	create := &creator{all}
+	run := &execs{records: all, running: map[string]*ExecRun{}}
+	probes := &prober{all, run}
+	stop := &stopper{all}
+	remove := &remover{all, stop}
+	start := &starter{all, probes, remove}
+	end := &ender{all, start, remove}
+	restore := &restorer{records: all, creation: create, starts: start, ends: end, removal: remove, probes: probes, aside: map[string]bool{}}
+	s := &Service{all, create, start, stop, end, remove, restore, &lister{all, run}, run}
 	return s, os.MkdirAll(s.dir, 0o710)
 }
 
@@ -100,14 +115,11 @@ func (s *Service) Close(context.Context) error {
 // Reload replaces the settings; running containers keep those that they were started with.
 func (s *Service) Reload(_ context.Context, set Settings) { s.settings.Store(&set) }
 
-// Warnings tells what restore had to put aside, for /info.
-func (s *Service) Warnings() []string { return s.warnings }
-
 // Counts for /info and metrics.
 type Counts struct{ Total, Running, Paused, Stopped int }
 
 // Count reads every record: O(containers), without waiting for any of them.
-func (s *Service) Count() Counts {
+func (s *records) Count() Counts {
 	var n Counts
 	for _, c := range s.index.all() {
 		n.Total++
@@ -124,14 +136,14 @@ func (s *Service) Count() Counts {
 }
 
 // observe is for `defer s.observe("start", time.Now())`.
-func (s *Service) observe(action string, began time.Time) {
+func (s *records) observe(action string, began time.Time) {
 	if s.cfg.Observe != nil {
 		s.cfg.Observe(action, time.Since(began))
 	}
 }
 
 // background runs fn until Close, outside of any request.
-func (s *Service) background(fn func(context.Context)) {
+func (s *records) background(fn func(context.Context)) {
 	s.work.Add(1)
 	go func() {
 		defer s.work.Done()

@@ -17,9 +17,16 @@ import (
 	"github.com/moby/moby/api/types/events"
 )
 
+// starter turns a created or ended container into a running task.
+type starter struct {
+	*records
+	probes  *prober
+	removal *remover // of a container with --rm that did not start
+}
+
 // Start runs it. Errors: not modified (it runs), conflict (paused, being removed), and what the runtime
 // says.
-func (s *Service) Start(ctx context.Context, ref string) error {
+func (s *starter) Start(ctx context.Context, ref string) error {
 	defer s.observe("start", time.Now())
 	c, err := s.locked(ctx, ref)
 	if err != nil {
@@ -39,7 +46,7 @@ func (s *Service) Start(ctx context.Context, ref string) error {
 }
 
 // start is the stages of a start; the caller holds the lock. byUser resets what a restart policy counts.
-func (s *Service) start(ctx context.Context, c *Container, byUser bool) (err error) {
+func (s *starter) start(ctx context.Context, c *Container, byUser bool) (err error) {
 	before := c.Record().Status
 	if err := s.transition(c, record.Starting, func(r *record.Container) {
 		r.Error = ""
@@ -65,7 +72,7 @@ func (s *Service) start(ctx context.Context, c *Container, byUser bool) (err err
 }
 
 // launch acquires what a running container needs and calls the runtime.
-func (s *Service) launch(ctx context.Context, c *Container, u *undo.Stack) (task.State, error) {
+func (s *starter) launch(ctx context.Context, c *Container, u *undo.Stack) (task.State, error) {
 	if err := s.cfg.Tasks.Settled(ctx, c.id); err != nil {
 		return task.State{}, err
 	}
@@ -111,7 +118,7 @@ func (c *Container) Process() task.Process {
 }
 
 // started makes it known that a task runs.
-func (s *Service) started(c *Container, t task.State) error {
+func (s *starter) started(c *Container, t task.State) error {
 	c.logBegins()
 	err := s.transition(c, record.Running, func(r *record.Container) {
 		r.Pid, r.Run, r.StartedAt = t.Pid, t.Run, t.Started.UTC()
@@ -124,12 +131,12 @@ func (s *Service) started(c *Container, t task.State) error {
 	}
 	fault.Point("container.start.running")
 	s.Announce(c.Record(), events.ActionStart, nil)
-	s.startHealth(c)
+	s.probes.startHealth(c)
 	return s.holdRunning(s.ctx, c)
 }
 
 // startFailed records why; the caller has released what was acquired.
-func (s *Service) startFailed(ctx context.Context, c *Container, before record.Status, cause error) error {
+func (s *starter) startFailed(ctx context.Context, c *Container, before record.Status, cause error) error {
 	after := record.Exited
 	if c.Record().StartedAt.IsZero() {
 		after = record.Created
@@ -142,7 +149,7 @@ func (s *Service) startFailed(ctx context.Context, c *Container, before record.S
 		}
 	})
 	if err == nil && c.Record().HostConfig.AutoRemove {
-		err = s.removeLocked(ctx, c, RemoveOptions{Volumes: true})
+		err = s.removal.removeLocked(ctx, c, RemoveOptions{Volumes: true})
 	}
 	return err
 }
@@ -157,7 +164,7 @@ func exitCodeOf(err error) int {
 }
 
 // mountVolumes makes the data of every volume available, and the sources of binds that may be made.
-func (s *Service) mountVolumes(ctx context.Context, p *prepared, u *undo.Stack) error {
+func (s *starter) mountVolumes(ctx context.Context, p *prepared, u *undo.Stack) error {
 	r := p.container.Record()
 	for _, m := range r.Mounts {
 		source := m.Source
@@ -195,7 +202,7 @@ func bindSource(m *record.MountPoint) error {
 }
 
 // connect gives the container its network namespace, or that of a peer.
-func (s *Service) connect(ctx context.Context, p *prepared, u *undo.Stack) error {
+func (s *starter) connect(ctx context.Context, p *prepared, u *undo.Stack) error {
 	r := p.container.Record()
 	if mode := r.HostConfig.NetworkMode; mode.IsContainer() {
 		peer, err := s.runningPeer(mode.ConnectedContainer(), "network")
@@ -227,14 +234,14 @@ func (s *Service) connect(ctx context.Context, p *prepared, u *undo.Stack) error
 }
 
 // amendVolatile changes what the next transition is going to write.
-func (s *Service) amendVolatile(c *Container, change func(*record.Container)) error {
+func (s *records) amendVolatile(c *Container, change func(*record.Container)) error {
 	next := *c.Record()
 	change(&next)
 	c.publish(&next)
 	return nil
 }
 
-func (s *Service) networkRequest(r *record.Container) NetworkRequest {
+func (s *records) networkRequest(r *record.Container) NetworkRequest {
 	h := r.HostConfig
 	return NetworkRequest{
 		ContainerID: r.ID, Name: r.Name, Hostname: r.Config.Hostname, Domainname: r.Config.Domainname,
@@ -246,9 +253,9 @@ func (s *Service) networkRequest(r *record.Container) NetworkRequest {
 }
 
 // peer finds the container of a container:X mode.
-func (s *Service) peer(ref string) (*Container, error) { return s.Get(ref) }
+func (s *records) peer(ref string) (*Container, error) { return s.Get(ref) }
 
-func (s *Service) runningPeer(ref, what string) (*Container, error) {
+func (s *records) runningPeer(ref, what string) (*Container, error) {
 	c, err := s.peer(ref)
 	if err != nil {
 		return nil, err

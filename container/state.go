@@ -129,7 +129,7 @@ func (c *Container) logBegins() {
 // transition is the only way a record changes its status: check, write, show.
 // The caller holds the operation lock, and publishes the event that fits. Errors: conflict (an edge that does
 // not exist), and those of writing: then nothing has changed.
-func (s *Service) transition(c *Container, to record.Status, change func(*record.Container)) error {
+func (s *records) transition(c *Container, to record.Status, change func(*record.Container)) error {
 	now := c.Record()
 	if now.Status != to && !slices.Contains(edges[now.Status], to) {
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is %s and cannot become %s", now.ID, now.Status, to))
@@ -143,7 +143,7 @@ func (s *Service) transition(c *Container, to record.Status, change func(*record
 }
 
 // amend changes a record without moving it in its life. The caller holds the operation lock.
-func (s *Service) amend(c *Container, change func(*record.Container)) error {
+func (s *records) amend(c *Container, change func(*record.Container)) error {
 	now := c.Record()
 	next := *now
 	change(&next)
@@ -155,7 +155,7 @@ func (s *Service) amend(c *Container, change func(*record.Container)) error {
 }
 
 // save writes the files whose content differs.
-func (s *Service) save(c *Container, before, r *record.Container) error {
+func (s *records) save(c *Container, before, r *record.Container) error {
 	if before == nil || !reflect.DeepEqual(before.HostConfig, r.HostConfig) {
 		data, err := record.EncodeHostConfig(r)
 		if err != nil {
@@ -186,7 +186,7 @@ func load(dir string) (*record.Container, error) {
 }
 
 // Announce publishes an event of a container, with the attributes that dockerd gives: labels, image, name and extra.
-func (s *Service) Announce(r *record.Container, action events.Action, extra map[string]string) {
+func (s *records) Announce(r *record.Container, action events.Action, extra map[string]string) {
 	attrs := make(map[string]string, len(r.Config.Labels)+len(extra)+2)
 	for k, v := range r.Config.Labels {
 		attrs[k] = v

@@ -28,8 +28,13 @@ type StopOptions struct {
 	Seconds *int // before it is killed; negative waits for ever
 }
 
+// stopper sends signals and waits for their effect.
+type stopper struct {
+	*records
+}
+
 // Stop sends the stop signal, then SIGKILL. Errors: not modified (it does not run).
-func (s *Service) Stop(ctx context.Context, ref string, o StopOptions) error {
+func (s *stopper) Stop(ctx context.Context, ref string, o StopOptions) error {
 	c, err := s.Get(ref)
 	if err != nil {
 		return err
@@ -43,7 +48,7 @@ func (s *Service) Stop(ctx context.Context, ref string, o StopOptions) error {
 
 // stop ends a container without holding its lock while it waits, so that a kill can come between.
 // byUser keeps it stopped across daemon restarts where the policy says so.
-func (s *Service) stop(ctx context.Context, c *Container, o StopOptions, byUser bool) (stopped bool, err error) {
+func (s *stopper) stop(ctx context.Context, c *Container, o StopOptions, byUser bool) (stopped bool, err error) {
 	sig, wait, err := stopSettings(c.Record(), o)
 	if err != nil {
 		return false, err
@@ -64,7 +69,7 @@ func (s *Service) stop(ctx context.Context, c *Container, o StopOptions, byUser 
 	return true, nil
 }
 
-func (s *Service) signalAndWait(ctx context.Context, c *Container, sig syscall.Signal, wait time.Duration, ended func(*record.Container, uint64, bool) bool) error {
+func (s *stopper) signalAndWait(ctx context.Context, c *Container, sig syscall.Signal, wait time.Duration, ended func(*record.Container, uint64, bool) bool) error {
 	s.Announce(c.Record(), events.ActionKill, map[string]string{"signal": strconv.Itoa(int(sig))})
 	if err := s.signal(ctx, c, sig); err != nil && !errdefs.IsNotFound(err) {
 		return err
@@ -84,7 +89,7 @@ func (s *Service) signalAndWait(ctx context.Context, c *Container, sig syscall.S
 	return s.killAndWait(ctx, c, ended)
 }
 
-func (s *Service) killAndWait(ctx context.Context, c *Container, ended func(*record.Container, uint64, bool) bool) error {
+func (s *stopper) killAndWait(ctx context.Context, c *Container, ended func(*record.Container, uint64, bool) bool) error {
 	if err := s.cfg.Tasks.SignalAll(ctx, c.id); err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
@@ -98,7 +103,7 @@ func (s *Service) killAndWait(ctx context.Context, c *Container, ended func(*rec
 
 // beginStop silences the restart policy and returns the run to end; 0 when nothing runs. Waited tells
 // that the container was between two runs and is stopped now.
-func (s *Service) beginStop(ctx context.Context, c *Container, byUser bool) (run uint64, waited bool, err error) {
+func (s *stopper) beginStop(ctx context.Context, c *Container, byUser bool) (run uint64, waited bool, err error) {
 	if err := c.lock(ctx); err != nil {
 		return 0, false, err
 	}
@@ -150,7 +155,7 @@ func stopSettings(r *record.Container, o StopOptions) (syscall.Signal, time.Dura
 }
 
 // signal wakes a frozen container first: a signal is only seen by a process that runs.
-func (s *Service) signal(ctx context.Context, c *Container, sig syscall.Signal) error {
+func (s *stopper) signal(ctx context.Context, c *Container, sig syscall.Signal) error {
 	if c.Record().Status == record.Paused {
 		if err := s.Unpause(ctx, c.id); err != nil && !errdefs.IsConflict(err) {
 			return err
@@ -183,7 +188,7 @@ func (s *Service) Restart(ctx context.Context, ref string, o StopOptions) error 
 }
 
 // Kill sends a signal: a name with or without SIG, or a number; "" is SIGKILL, which also waits for the end.
-func (s *Service) Kill(ctx context.Context, ref, name string) error {
+func (s *stopper) Kill(ctx context.Context, ref, name string) error {
 	sig := syscall.SIGKILL
 	if name != "" {
 		var err error
@@ -228,7 +233,7 @@ func isStopSignal(r *record.Container, sig syscall.Signal) bool {
 }
 
 // Pause freezes all processes. Errors: conflict.
-func (s *Service) Pause(ctx context.Context, ref string) error {
+func (s *stopper) Pause(ctx context.Context, ref string) error {
 	c, err := s.locked(ctx, ref)
 	if err != nil {
 		return err
@@ -255,7 +260,7 @@ func (s *Service) Pause(ctx context.Context, ref string) error {
 }
 
 // Unpause thaws them. Errors: conflict.
-func (s *Service) Unpause(ctx context.Context, ref string) error {
+func (s *stopper) Unpause(ctx context.Context, ref string) error {
 	c, err := s.locked(ctx, ref)
 	if err != nil {
 		return err
@@ -278,7 +283,7 @@ func (s *Service) Unpause(ctx context.Context, ref string) error {
 
 // Wait returns a channel that gets the result when the condition holds. It is armed when Wait returns, so that a
 // start that follows cannot be missed.
-func (s *Service) Wait(ctx context.Context, ref string, cond container.WaitCondition) (<-chan container.WaitResponse, error) {
+func (s *stopper) Wait(ctx context.Context, ref string, cond container.WaitCondition) (<-chan container.WaitResponse, error) {
 	c, err := s.Get(ref)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	containertypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	volumetypes "github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -43,6 +44,10 @@ func (i imagesForContainers) ApplyChanges(cfg *containertypes.Config, changes []
 }
 
 type volumesForContainers struct{ *volume.Service }
+
+func (v volumesForContainers) Create(ctx context.Context, o volumetypes.CreateRequest, by container.Holder) (*volumetypes.Volume, func(context.Context) error, error) {
+	return v.CreateHeld(ctx, o, volume.Holder(by))
+}
 
 func (v volumesForContainers) Hold(ctx context.Context, name string, by container.Holder) (func(context.Context) error, error) {
 	return v.Service.Hold(ctx, name, volume.Holder(by))

@@ -9,7 +9,7 @@ import (
 type Holder struct{ Kind, ID, Name string }
 
 // Hold keeps a volume from being removed until release is called. Errors: not found.
-func (s *Service) Hold(ctx context.Context, name string, h Holder) (release func(context.Context) error, err error) {
+func (s *store) Hold(ctx context.Context, name string, h Holder) (release func(context.Context) error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.byName[name]
@@ -21,7 +21,7 @@ func (s *Service) Hold(ctx context.Context, name string, h Holder) (release func
 }
 
 // releaser takes back one hold; calling it again changes nothing.
-func (s *Service) releaser(e *entry, h *Holder) func(context.Context) error {
+func (s *store) releaser(e *entry, h *Holder) func(context.Context) error {
 	return func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -13,8 +13,11 @@ import (
 	"github.com/moby/moby/api/types/volume"
 )
 
+// lister answers questions about all volumes.
+type lister struct{ *store }
+
 // List returns the volumes that match, by name. Filters: name, label, driver, dangling.
-func (s *Service) List(ctx context.Context, f filter.Args) (volume.ListResponse, error) {
+func (s *lister) List(ctx context.Context, f filter.Args) (volume.ListResponse, error) {
 	if err := f.Validate("dangling", "driver", "label", "name"); err != nil {
 		return volume.ListResponse{}, err
 	}
@@ -33,7 +36,7 @@ func (s *Service) List(ctx context.Context, f filter.Args) (volume.ListResponse,
 }
 
 // sorted returns the local volumes by name.
-func (s *Service) sorted() []*entry {
+func (s *store) sorted() []*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*entry
@@ -46,7 +49,7 @@ func (s *Service) sorted() []*entry {
 	return out
 }
 
-func (s *Service) names() []string {
+func (s *store) names() []string {
 	var out []string
 	for _, e := range s.sorted() {
 		out = append(out, e.name)
@@ -54,24 +57,24 @@ func (s *Service) names() []string {
 	return out
 }
 
-func (s *Service) unused() []*entry {
+func (s *lister) unused() []*entry {
 	return slices.DeleteFunc(s.sorted(), func(e *entry) bool { return !s.isUnused(e) })
 }
 
-func (s *Service) isUnused(e *entry) bool {
+func (s *store) isUnused(e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(e.holders) == 0
 }
 
-func (s *Service) references(e *entry) int64 {
+func (s *lister) references(e *entry) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int64(len(e.heldBy()))
 }
 
 // DiskUsage is the volumes' part of system df. It walks every volume: O(files).
-func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*volume.DiskUsage, error) {
+func (s *lister) DiskUsage(ctx context.Context, verbose bool) (*volume.DiskUsage, error) {
 	usage := &volume.DiskUsage{}
 	for _, e := range s.sorted() {
 		size := s.size(ctx, e)
@@ -100,7 +103,7 @@ func (s *Service) DiskUsage(ctx context.Context, verbose bool) (*volume.DiskUsag
 
 // size is the apparent size of a volume's files in bytes, each inode once; -1 for one that is a mount of
 // something else, which may be a server that does not answer. A file that goes away meanwhile does not count.
-func (s *Service) size(ctx context.Context, e *entry) int64 {
+func (s *lister) size(ctx context.Context, e *entry) int64 {
 	if e.mount.needed() {
 		return -1
 	}

@@ -11,10 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mounter mounts volumes for their users.
+type mounter struct{ *store }
+
 // Mount makes a volume's data available at the returned host path for a user (a container ID);
 // Unmount undoes it when the last user is gone. Both publish the volume's mount and unmount
 // events. A user may mount it several times, and unmounts it as often. What an earlier process mounted is found and used. Errors: not found.
-func (s *Service) Mount(ctx context.Context, name, user string) (path string, err error) {
+func (s *mounter) Mount(ctx context.Context, name, user string) (path string, err error) {
 	done, err := s.turns.take(ctx, name)
 	if err != nil {
 		return "", err
@@ -45,7 +48,7 @@ func (s *Service) Mount(ctx context.Context, name, user string) (path string, er
 }
 
 // Unmount of a user who has not mounted it changes nothing.
-func (s *Service) Unmount(ctx context.Context, name, user string) error {
+func (s *mounter) Unmount(ctx context.Context, name, user string) error {
 	done, err := s.turns.take(ctx, name)
 	if err != nil {
 		return err
@@ -75,7 +78,7 @@ func (s *Service) Unmount(ctx context.Context, name, user string) error {
 }
 
 // Reconcile unmounts what an earlier process mounted and nobody has mounted since. Call it once, when the containers are restored.
-func (s *Service) Reconcile(ctx context.Context) error {
+func (s *mounter) Reconcile(ctx context.Context) error {
 	var all []error
 	for _, name := range s.names() {
 		done, err := s.turns.take(ctx, name)
@@ -91,14 +94,14 @@ func (s *Service) Reconcile(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-func (s *Service) used(e *entry) bool {
+func (s *mounter) used(e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(e.users) > 0
 }
 
 // unmount is lazy: a container that still runs has a mount of its own.
-func (s *Service) unmount(e *entry) error {
+func (s *mounter) unmount(e *entry) error {
 	if !e.mount.needed() {
 		return nil
 	}
@@ -110,7 +113,7 @@ func (s *Service) unmount(e *entry) error {
 }
 
 // local returns the volume of a name, which must be the local driver's.
-func (s *Service) local(name string) (*entry, error) {
+func (s *mounter) local(name string) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.byName[name]

@@ -41,12 +41,19 @@ type Config struct {
 	UID, GID int
 }
 
-// Service is the volume store. Safe for concurrent use.
+// Service makes, mounts, lists and removes volumes. Safe for concurrent use.
 type Service struct {
-	cfg   Config
-	dir   string
+	*store
+	*mounter
+	*lister
 	db    *metadata
 	trash *trash
+}
+
+// store is the volumes that there are. Every part of the service stands on it.
+type store struct {
+	cfg   Config
+	dir   string
 	turns turns // one operation at a time on a volume
 
 	mu     sync.Mutex // guards byName, and in every entry: holders, users, removing
@@ -70,7 +77,8 @@ type entry struct {
 // Open reads what is there: volumes on record whose directory is gone are forgotten, directories
 // without a record become volumes, and what a crash left half made or half removed goes.
 func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
-	s := &Service{cfg: cfg, dir: filepath.Join(cfg.Root, "volumes"), byName: map[string]*entry{}}
+	all := &store{cfg: cfg, dir: filepath.Join(cfg.Root, "volumes"), byName: map[string]*entry{}}
+	s := &Service{store: all, mounter: &mounter{all}, lister: &lister{all}}
 	if err := os.MkdirAll(s.dir, 0o701); err != nil {
 		return nil, err
 	}
@@ -141,7 +149,7 @@ func (s *Service) restoreUnrecorded(ctx context.Context) error {
 }
 
 // Inspect returns one volume. Errors: not found ("get NAME: no such volume").
-func (s *Service) Inspect(ctx context.Context, name string) (*volume.Volume, error) {
+func (s *store) Inspect(ctx context.Context, name string) (*volume.Volume, error) {
 	s.mu.Lock()
 	e := s.byName[name]
 	s.mu.Unlock()
@@ -155,7 +163,7 @@ func (s *Service) Inspect(ctx context.Context, name string) (*volume.Volume, err
 	return &v, nil
 }
 
-func (s *Service) describe(e *entry) volume.Volume {
+func (s *store) describe(e *entry) volume.Volume {
 	return volume.Volume{
 		Name: e.name, Driver: e.driver, Mountpoint: s.data(e.name), CreatedAt: e.created,
 		Labels: e.labels, Options: e.options, Scope: "local",
@@ -163,9 +171,9 @@ func (s *Service) describe(e *entry) volume.Volume {
 }
 
 // data is the directory that containers see.
-func (s *Service) data(name string) string { return filepath.Join(s.dir, name, "_data") }
+func (s *store) data(name string) string { return filepath.Join(s.dir, name, "_data") }
 
-func (s *Service) publish(action apievents.Action, e *entry, attributes map[string]string) {
+func (s *store) publish(action apievents.Action, e *entry, attributes map[string]string) {
 	if s.cfg.Events == nil {
 		return
 	}
