@@ -33,6 +33,10 @@ vet: ## go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
+.PHONY: shape
+shape: ## print the longest functions and the types with most methods
+	@$(GO) test -count=1 -run TestShape . -shape
+
 # Rooms whose tests start real containers or take the host's namespaces run one after another: two cores.
 UNIT := $(shell $(GO) list ./... 2>/dev/null | grep -v '/integration$$')
 

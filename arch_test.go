@@ -10,7 +10,7 @@ import (
 var floors = [][]string{
 	{"internal"},
 	{"config", "host"},
-	{"storage", "task", "supervisor", "logdriver", "events", "security", "metrics"},
+	{"storage", "distribution", "task", "supervisor", "logdriver", "events", "security", "metrics"},
 	{"container", "image", "network", "volume"},
 	{"system"},
 	{"api"},

@@ -27,6 +27,12 @@ var longFunctions = map[string]string{
 	"api.routes": "one literal table of all endpoints: cutting it would hide what comes before what",
 }
 
+// wideTypes may have more methods, each for the reason given.
+var wideTypes = map[string]string{
+	"internal/testkit.Engine": "what tests do to an engine, flat so that a test reads as a list of steps",
+	"network.Service":         "being cut along the driver interface",
+}
+
 // sized is a function or a type with its size in lines or methods.
 type sized struct {
 	name string
@@ -41,8 +47,8 @@ func TestShape(t *testing.T) {
 		}
 	}
 	for _, ty := range types {
-		if ty.size > maxMethods {
-			t.Errorf("type %s has %d methods, more than %d", ty.name, ty.size, maxMethods)
+		if ty.size > maxMethods && wideTypes[ty.name] == "" {
+			t.Errorf("type %s has %d methods, more than %d, and no reason is listed", ty.name, ty.size, maxMethods)
 		}
 	}
 	if *show {

@@ -69,7 +69,7 @@ func (c *Config) complete() error {
 			c.Warnings = append(c.Warnings, "exec-opt "+opt+" is unknown and has no effect")
 		}
 	}
-	return c.completeHosts()
+	return completeHosts(c)
 }
 
 // completeCertificates points at the files that clients of this user have, too.

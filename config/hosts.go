@@ -17,7 +17,7 @@ const (
 )
 
 // completeHosts writes the hosts out in full: scheme, address and port.
-func (c *Config) completeHosts() error {
+func completeHosts(c *Config) error {
 	hosts := c.Serve.Hosts
 	if len(hosts) == 0 {
 		hosts = []string{""}
@@ -27,7 +27,7 @@ func (c *Config) completeHosts() error {
 	}
 	c.Serve.Hosts = nil
 	for _, host := range hosts {
-		full, err := c.parseHost(host)
+		full, err := parseHost(c, host)
 		if err != nil {
 			return err
 		}
@@ -39,12 +39,12 @@ func (c *Config) completeHosts() error {
 	if c.dockerSocket && !slices.Contains(c.Serve.Hosts, own) {
 		c.Serve.Hosts = append(c.Serve.Hosts, own)
 	}
-	return c.checkTCP()
+	return checkTCP(c)
 }
 
 // checkTCP refuses to hand root on this host to whoever reaches a port, unless that was said twice: by the
 // host and by switching TLS off in so many words.
-func (c *Config) checkTCP() error {
+func checkTCP(c *Config) error {
 	for _, host := range c.Serve.Hosts {
 		if !strings.HasPrefix(host, "tcp://") || c.Serve.TLS.Verify {
 			continue
@@ -60,7 +60,7 @@ func (c *Config) checkTCP() error {
 }
 
 // parseHost completes one host. Errors: in dockerd's words.
-func (c *Config) parseHost(host string) (string, error) {
+func parseHost(c *Config, host string) (string, error) {
 	host = strings.TrimSpace(host)
 	scheme, rest, ok := strings.Cut(host, "://")
 	if !ok {
@@ -83,12 +83,12 @@ func (c *Config) parseHost(host string) (string, error) {
 	case "fd":
 		return "fd://" + rest, nil
 	case "tcp":
-		return c.parseTCP(host, rest)
+		return parseTCP(c, host, rest)
 	}
 	return "", fmt.Errorf("invalid bind address format: %s", host)
 }
 
-func (c *Config) parseTCP(host, rest string) (string, error) {
+func parseTCP(c *Config, host, rest string) (string, error) {
 	u, err := url.Parse("tcp://" + rest)
 	if err != nil {
 		return "", fmt.Errorf("invalid bind address (%s): %w", host, err)

@@ -57,17 +57,17 @@ type table []group
 // table binds all options to c.
 func (c *Config) table() table {
 	return table{
-		{"Files and directories", c.fileOptions()},
-		{"The API", c.serveOptions()},
-		{"Logs of the daemon", c.logOptions()},
-		{"The engine", c.engineOptions()},
-		{"Images and registries", c.registryOptions()},
-		{"Storage", c.storageOptions()},
-		{"Containers", c.containerOptions()},
-		{"OCI runtimes", c.runtimeOptions()},
-		{"Networks", c.networkOptions()},
-		{"Accepted for compatibility", c.ignoredOptions()},
-		{"Not available yet", c.laterOptions()},
+		{"Files and directories", fileOptions(c)},
+		{"The API", serveOptions(c)},
+		{"Logs of the daemon", logOptions(c)},
+		{"The engine", engineOptions(c)},
+		{"Images and registries", registryOptions(c)},
+		{"Storage", storageOptions(c)},
+		{"Containers", containerOptions(c)},
+		{"OCI runtimes", runtimeOptions(c)},
+		{"Networks", networkTable(c)},
+		{"Accepted for compatibility", ignoredOptions(c)},
+		{"Not available yet", laterOptions(c)},
 	}
 }
 

@@ -1,6 +1,6 @@
 package config
 
-func (c *Config) containerOptions() []option {
+func containerOptions(c *Config) []option {
 	d := &c.Containers
 	return []option{
 		{name: "log-driver", arg: "DRIVER", value: text(&d.LogDriver), choices: []string{"json-file", "local", "none"},
@@ -35,7 +35,7 @@ func (c *Config) containerOptions() []option {
 	}
 }
 
-func (c *Config) runtimeOptions() []option {
+func runtimeOptions(c *Config) []option {
 	return []option{
 		{name: "add-runtime", keys: []string{"runtimes"}, arg: "NAME=PATH", value: runtimes(&c.Runtimes.Known), reloadable: true,
 			help: "Let containers use this OCI runtime by name. crun and runc are found in $PATH. May be given several times."},
@@ -45,7 +45,7 @@ func (c *Config) runtimeOptions() []option {
 }
 
 // ignoredOptions have no counterpart in this engine.
-func (c *Config) ignoredOptions() []option {
+func ignoredOptions(c *Config) []option {
 	l := &c.Later
 	const containerd = "no containerd daemon is involved"
 	return []option{
@@ -65,7 +65,7 @@ func (c *Config) ignoredOptions() []option {
 }
 
 // laterOptions belong to parts that are still to come. Only their defaults are accepted.
-func (c *Config) laterOptions() []option {
+func laterOptions(c *Config) []option {
 	l := &c.Later
 	return []option{
 		{name: "authorization-plugin", keys: []string{"authorization-plugins"}, arg: "NAME", value: texts(&l.AuthorizationPlugins, nil), later: "authorization plugins",

@@ -1,6 +1,6 @@
 package config
 
-func (c *Config) fileOptions() []option {
+func fileOptions(c *Config) []option {
 	return []option{
 		{name: "config-file", arg: "FILE", value: text(&c.File), completion: hintFile, cliOnly: true,
 			help: "Read further settings from this JSON file. What it sets cannot be set by a flag, too. An empty file or the null device is no file."},
@@ -13,7 +13,7 @@ func (c *Config) fileOptions() []option {
 	}
 }
 
-func (c *Config) serveOptions() []option {
+func serveOptions(c *Config) []option {
 	tls := &c.Serve.TLS
 	return []option{
 		{name: "host", keys: []string{"hosts"}, short: "H", arg: "URL", value: texts(&c.Serve.Hosts, nil),
@@ -41,7 +41,7 @@ func (c *Config) serveOptions() []option {
 	}
 }
 
-func (c *Config) logOptions() []option {
+func logOptions(c *Config) []option {
 	return []option{
 		{name: "debug", short: "D", value: boolean(&c.Log.Debug), reloadable: true,
 			help: "Log what developers want to know. The same as --log-level debug."},
@@ -54,7 +54,7 @@ func (c *Config) logOptions() []option {
 	}
 }
 
-func (c *Config) engineOptions() []option {
+func engineOptions(c *Config) []option {
 	return []option{
 		{name: "live-restore", value: boolean(&c.LiveRestore), reloadable: true,
 			help: "Leave containers running when the daemon is stopped. They run on through a crash of the daemon in any case."},
@@ -75,7 +75,7 @@ func (c *Config) engineOptions() []option {
 	}
 }
 
-func (c *Config) registryOptions() []option {
+func registryOptions(c *Config) []option {
 	r := &c.Registry
 	return []option{
 		{name: "registry-mirror", keys: []string{"registry-mirrors"}, arg: "URL", value: texts(&r.Mirrors, checkMirror), reloadable: true,
@@ -99,7 +99,7 @@ func (c *Config) registryOptions() []option {
 	}
 }
 
-func (c *Config) storageOptions() []option {
+func storageOptions(c *Config) []option {
 	return []option{
 		{name: "storage-driver", short: "s", arg: "DRIVER", value: text(&c.Storage.Driver), choices: []string{"overlayfs", "overlay2", "native", "vfs"},
 			help: "Keep layers in this way. overlay2 is another name for overlayfs, vfs for native. The default is what the data root holds already, or the best that the host can do."},

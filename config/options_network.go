@@ -6,7 +6,7 @@ const (
 	laterRouting = "direct routing to containers"
 )
 
-func (c *Config) networkOptions() []option {
+func networkTable(c *Config) []option {
 	n := &c.Network
 	return []option{
 		{name: "bridge", short: "b", arg: "NAME", value: text(&n.Bridge),

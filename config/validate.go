@@ -13,10 +13,11 @@ func (c *Config) validate(t table) error {
 	if err := c.checkLater(t); err != nil {
 		return err
 	}
-	for _, check := range []func() error{
-		c.Runtimes.validate, c.Registry.validate, c.validatePaths, c.validateContainers, c.validateNetwork, c.validateLabels,
-	} {
-		if err := check(); err != nil {
+	if err := errors.Join(c.Runtimes.validate(), c.Registry.validate()); err != nil {
+		return err
+	}
+	for _, check := range []func(*Config) error{validatePaths, validateContainers, validateNetwork, validateLabels} {
+		if err := check(c); err != nil {
 			return err
 		}
 	}
@@ -51,7 +52,7 @@ func (c *Config) checkLater(t table) error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) validatePaths() error {
+func validatePaths(c *Config) error {
 	for _, p := range []*string{&c.DataRoot, &c.ExecRoot, &c.Pidfile} {
 		if *p == "" {
 			continue // no pidfile
@@ -76,14 +77,14 @@ func (c *Config) validatePaths() error {
 	return nil
 }
 
-func (c *Config) validateContainers() error {
+func validateContainers(c *Config) error {
 	if d := c.Containers; d.SystemdCgroup && d.CgroupParent != "" && (len(d.CgroupParent) <= 6 || !strings.HasSuffix(d.CgroupParent, ".slice")) {
 		return errors.New(`cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"`)
 	}
 	return nil
 }
 
-func (c *Config) validateNetwork() error {
+func validateNetwork(c *Config) error {
 	n := &c.Network
 	switch {
 	case n.Bridge != "" && n.BIP.IsValid():
@@ -102,7 +103,7 @@ func (c *Config) validateNetwork() error {
 	return nil
 }
 
-func (c *Config) validateLabels() error {
+func validateLabels(c *Config) error {
 	seen := map[string]string{}
 	for _, label := range c.Labels {
 		key, v, _ := strings.Cut(label, "=")

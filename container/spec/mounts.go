@@ -12,8 +12,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// mountTable makes the mounts of a container.
+type mountTable struct{ *builder }
+
 // mounts are the default ones that nothing of the user's replaces, then the user's, parents before children.
-func (b *builder) mounts() error {
+func (b mountTable) mounts() error {
 	user, err := b.userMounts()
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func (b *builder) mounts() error {
 func depth(p string) int { return strings.Count(path.Clean(p), "/") }
 
 // keepDefaults returns the default mounts whose place the user has not taken.
-func (b *builder) keepDefaults(taken map[string]bool) []specs.Mount {
+func (b mountTable) keepDefaults(taken map[string]bool) []specs.Mount {
 	return slices.DeleteFunc(b.defaultMounts(), func(m specs.Mount) bool {
 		return taken[m.Destination] ||
 			taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/") ||
@@ -52,7 +55,7 @@ func (b *builder) keepDefaults(taken map[string]bool) []specs.Mount {
 	})
 }
 
-func (b *builder) defaultMounts() []specs.Mount {
+func (b mountTable) defaultMounts() []specs.Mount {
 	h := b.Record.HostConfig
 	shm := h.ShmSize
 	if shm == 0 {
@@ -80,7 +83,7 @@ func (b *builder) defaultMounts() []specs.Mount {
 }
 
 // writableCgroups: a user namespace cannot change the read-only flag, so there it is left off.
-func (b *builder) writableCgroups() bool {
+func (b mountTable) writableCgroups() bool {
 	if b.options.WritableCgroups != nil {
 		return *b.options.WritableCgroups
 	}
@@ -88,7 +91,7 @@ func (b *builder) writableCgroups() bool {
 }
 
 // engineMounts are what the daemon puts over the image: the network's files and a shared /dev/shm.
-func (b *builder) engineMounts() []specs.Mount {
+func (b mountTable) engineMounts() []specs.Mount {
 	var out []specs.Mount
 	add := func(source, dest string, readonly bool) {
 		if source == "" {
@@ -111,7 +114,7 @@ func (b *builder) engineMounts() []specs.Mount {
 	return out
 }
 
-func (b *builder) userMounts() ([]specs.Mount, error) {
+func (b mountTable) userMounts() ([]specs.Mount, error) {
 	var out []specs.Mount
 	for dest, options := range b.Record.HostConfig.Tmpfs {
 		m, err := tmpfs(dest, strings.Split(options, ","))
@@ -137,7 +140,7 @@ func (b *builder) userMounts() ([]specs.Mount, error) {
 }
 
 // bind mounts a directory or file of the host: a bind, a volume's data, an image's tree.
-func (b *builder) bind(m Mount) (specs.Mount, error) {
+func (b mountTable) bind(m Mount) (specs.Mount, error) {
 	o := m.Spec.BindOptions
 	if o == nil {
 		o = &mount.BindOptions{}
@@ -165,7 +168,7 @@ func (b *builder) bind(m Mount) (specs.Mount, error) {
 }
 
 // readonly is recursive where the kernel can do it, since a bind brings the mounts below it along.
-func (b *builder) readonly(o *mount.BindOptions) (string, error) {
+func (b mountTable) readonly(o *mount.BindOptions) (string, error) {
 	switch {
 	case o.ReadOnlyNonRecursive && o.ReadOnlyForceRecursive:
 		return "", invalid("mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive")
@@ -179,7 +182,7 @@ func (b *builder) readonly(o *mount.BindOptions) (string, error) {
 
 // propagate lets mounts through the root file system as far as one of the container's mounts
 // needs it, and refuses a source that propagates nothing.
-func (b *builder) propagate(source string, p mount.Propagation) error {
+func (b mountTable) propagate(source string, p mount.Propagation) error {
 	kind := strings.TrimPrefix(string(p), "r")
 	if kind != "shared" && kind != "slave" {
 		return nil

@@ -11,7 +11,10 @@ import (
 // cpuPeriod is the CFS period that a number of CPUs is a share of, in microseconds.
 const cpuPeriod = uint64(100 * time.Millisecond / time.Microsecond)
 
-func (b *builder) resources() error {
+// limiter makes the limits of a cgroup.
+type limiter struct{ *builder }
+
+func (b limiter) resources() error {
 	r, err := b.limits(&b.Record.HostConfig.Resources)
 	if err != nil {
 		return err
@@ -26,11 +29,11 @@ func (b *builder) resources() error {
 // Resources makes the limits of docker update. Errors: invalid argument. Warnings say what this host cannot do.
 func Resources(d Daemon, r *container.Resources) (_ *specs.LinuxResources, warnings []string, err error) {
 	b := &builder{Input: Input{Daemon: d}}
-	out, err := b.limits(r)
+	out, err := limiter{b}.limits(r)
 	return out, b.warnings, err
 }
 
-func (b *builder) limits(r *container.Resources) (*specs.LinuxResources, error) {
+func (b limiter) limits(r *container.Resources) (*specs.LinuxResources, error) {
 	cpu, err := b.cpu(r)
 	if err != nil {
 		return nil, err
@@ -42,7 +45,7 @@ func (b *builder) limits(r *container.Resources) (*specs.LinuxResources, error) 
 	return &specs.LinuxResources{CPU: cpu, BlockIO: io, Memory: b.memory(r), Pids: pids(r)}, nil
 }
 
-func (b *builder) memory(r *container.Resources) *specs.LinuxMemory {
+func (b limiter) memory(r *container.Resources) *specs.LinuxMemory {
 	var m specs.LinuxMemory
 	if r.Memory > 0 {
 		m.Limit = &r.Memory
@@ -74,7 +77,7 @@ func (b *builder) memory(r *container.Resources) *specs.LinuxMemory {
 	return &m
 }
 
-func (b *builder) cpu(r *container.Resources) (*specs.LinuxCPU, error) {
+func (b limiter) cpu(r *container.Resources) (*specs.LinuxCPU, error) {
 	c := specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
 	if r.CPUShares < 0 {
 		return nil, invalid("invalid CPU shares (%d): value must be a positive integer", r.CPUShares)
@@ -123,7 +126,7 @@ func pids(r *container.Resources) *specs.LinuxPids {
 	return &specs.LinuxPids{Limit: &limit}
 }
 
-func (b *builder) blkio(r *container.Resources) (*specs.LinuxBlockIO, error) {
+func (b limiter) blkio(r *container.Resources) (*specs.LinuxBlockIO, error) {
 	var io specs.LinuxBlockIO
 	if r.BlkioWeight != 0 {
 		io.Weight = &r.BlkioWeight
@@ -159,7 +162,7 @@ func (b *builder) blkio(r *container.Resources) (*specs.LinuxBlockIO, error) {
 	return &io, nil
 }
 
-func (b *builder) blockDevice(path string) (specs.LinuxBlockIODevice, error) {
+func (b limiter) blockDevice(path string) (specs.LinuxBlockIODevice, error) {
 	nodes, err := b.Daemon.Host.devices(path)
 	if err != nil {
 		return specs.LinuxBlockIODevice{}, invalid("%s", err)

@@ -99,7 +99,7 @@ func Build(in Input) (spec *specs.Spec, warnings []string, err error) {
 		Linux:       &specs.Linux{Resources: &specs.LinuxResources{}},
 	}
 	for _, stage := range []func() error{
-		b.process, b.namespaces, b.hostname, b.sysctls, b.cgroup, b.resources, b.devices, b.mounts, b.paths, b.requested, b.confine,
+		b.process, b.namespaces, b.hostname, b.sysctls, b.cgroup, limiter{b}.resources, b.devices, mountTable{b}.mounts, b.paths, b.requested, b.confine,
 	} {
 		if err := stage(); err != nil {
 			return nil, nil, err
