@@ -17,19 +17,12 @@ import (
 // of a listener, and of stopping.
 func Run(ctx context.Context, cfg *config.Config) error {
 	log := slog.Default()
-	if err := drivers.Validate(cfg.Containers.LogDriver, cfg.Containers.LogOptions); err != nil {
-		return err
-	}
-	d, err := Open(ctx, cfg, nil)
+	d, listeners, err := start(ctx, cfg, log)
 	if err != nil {
-		return err
+		return fmt.Errorf("failed to start daemon: %w", err)
 	}
 	signals := watchSignals()
 	defer signals.stop()
-	listeners, err := openListeners(ctx, cfg, log)
-	if err != nil {
-		return errors.Join(err, d.Close(context.WithoutCancel(ctx)))
-	}
 	manager := notify.New(cfg.Getenv("NOTIFY_SOCKET"))
 	log.Info("Daemon has completed initialization")
 	served := make(chan error, 1)
@@ -42,6 +35,21 @@ func Run(ctx context.Context, cfg *config.Config) error {
 		log.Warn("service manager not told that the daemon stops", "error", err)
 	}
 	return errors.Join(err, d.shutdown(context.WithoutCancel(ctx)))
+}
+
+func start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Daemon, []net.Listener, error) {
+	if err := drivers.Validate(cfg.Containers.LogDriver, cfg.Containers.LogOptions); err != nil {
+		return nil, nil, err
+	}
+	d, err := Open(ctx, cfg, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	listeners, err := openListeners(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
+	}
+	return d, listeners, nil
 }
 
 // openListeners opens the sockets; only now, since clients take an open socket for a daemon that is ready.

@@ -54,7 +54,7 @@ func run(program string, args []string, stdout, stderr io.Writer) int {
 		return report(err, stderr)
 	}
 	if err := daemon.Run(context.Background(), cfg); err != nil {
-		return report(fmt.Errorf("failed to start daemon: %w", err), stderr)
+		return report(err, stderr)
 	}
 	return 0
 }
