@@ -67,6 +67,9 @@ func (s *creator) Create(ctx context.Context, req CreateRequest) (_ container.Cr
 	u.Push("remove rw layer", func(ctx context.Context) error { return s.cfg.Storage.RemoveRW(ctx, r.ID) })
 	fault.Point("container.create.layer")
 
+	if err := s.holdMountedImages(ctx, c, r); err != nil {
+		return container.CreateResponse{}, err
+	}
 	if err := s.makeVolumes(ctx, c, r, &u); err != nil {
 		return container.CreateResponse{}, err
 	}

@@ -91,6 +91,7 @@ func (s *ender) releaseRun(ctx context.Context, c *Container) error {
 	if r.HostConfig.IpcMode.IsShareable() {
 		errs = append(errs, unmountShm(c))
 	}
+	errs = append(errs, unmountTrees(c))
 	return errors.Join(errs...)
 }
 

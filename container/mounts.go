@@ -206,8 +206,11 @@ func fromSpec(spec mount.Mount) (*record.MountPoint, error) {
 		}
 	case mount.TypeImage:
 		m.Source, m.RW = spec.Source, false
-		if spec.Source == "" {
+		switch o := spec.ImageOptions; {
+		case spec.Source == "":
 			why = errors.New("field Source must not be empty")
+		case o != nil && o.Subpath != "" && !filepath.IsLocal(o.Subpath):
+			why = errors.New("subpath must be a relative path within the image")
 		}
 	default:
 		return nil, invalid(fmt.Sprintf("mount type unknown: %q", spec.Type))

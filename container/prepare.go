@@ -52,15 +52,12 @@ func (p *prepared) close() error {
 
 // openRoot opens the root file system and settles what depends on what is in it: the
 // user's IDs, the working directory, the first contents of volumes.
-func (s *starter) openRoot(ctx context.Context, p *prepared, u *undo.Stack) (err error) {
+func (s *starter) openRoot(ctx context.Context, p *prepared, _ *undo.Stack) (err error) {
 	r := p.container.Record()
 	if p.root, err = s.cfg.Storage.Root(ctx, r.ID); err != nil {
 		return err
 	}
 	if p.user, p.home, err = spec.ResolveUser(p.root, r.Config.User, r.HostConfig.GroupAdd); err != nil {
-		return err
-	}
-	if err := s.imageMounts(ctx, p, u); err != nil {
 		return err
 	}
 	d := p.settings.Spec
@@ -90,15 +87,12 @@ func underMount(dir string, sources []mountSource) bool {
 }
 
 // fillVolume copies what the image has at a volume's place into a volume that is
-// empty, before the container's first start, and settles a subpath.
+// empty, before the container's first start.
 func fillVolume(root *os.File, m *mountSource, startedBefore bool) error {
 	if m.point.Type != mount.TypeVolume {
 		return nil
 	}
-	if o := m.point.Spec.VolumeOptions; o != nil && o.Subpath != "" {
-		return subpath(m, o.Subpath)
-	}
-	if !m.point.CopyUp || startedBefore {
+	if subpathOf(m.point) != "" || !m.point.CopyUp || startedBefore {
 		return nil
 	}
 	entries, err := os.ReadDir(m.path)
@@ -115,31 +109,6 @@ func fillVolume(root *os.File, m *mountSource, startedBefore bool) error {
 	// Through the descriptor: the image cannot make the path mean anything else.
 	err = fs.CopyDir(m.path, "/proc/self/fd/"+strconv.Itoa(int(from.Fd())))
 	return errors.Join(err, from.Close())
-}
-
-// subpath replaces the source by a directory inside the volume, which must not lead outside.
-func subpath(m *mountSource, sub string) (err error) {
-	volume, err := os.Open(m.path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, volume.Close()) }()
-	inside, err := inroot.Open(volume, sub, unix.O_PATH, 0)
-	if err != nil {
-		return fmt.Errorf("cannot access path %s in volume %s: %w", sub, m.point.Name, err)
-	}
-	m.path, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(inside.Fd())))
-	return errors.Join(err, inside.Close())
-}
-
-// imageMounts refuses images as mounts where the storage cannot show one to the runtime.
-func (s *starter) imageMounts(ctx context.Context, p *prepared, u *undo.Stack) error {
-	for _, m := range p.sources {
-		if m.point.Type == mount.TypeImage {
-			return notLanded("mounting an image (--mount type=image)")
-		}
-	}
-	return nil
 }
 
 // shmDir is where a /dev/shm that containers share is mounted, in the container's directory, as dockerd has it.
@@ -205,7 +174,7 @@ func (s *starter) specInput(p *prepared) (spec.Input, error) {
 	r := p.container.Record()
 	in := spec.Input{
 		Record: r, Daemon: p.settings.Spec, User: p.user, Home: p.home,
-		Netns: p.netns, Shm: p.shm, Hugepages: p.settings.Hugepages,
+		Netns: p.netns, Shm: p.shm,
 	}
 	in.Daemon.Seccomp, in.Daemon.Program = s.seccomp(r), s.cfg.Security.Program
 	for _, m := range p.sources {

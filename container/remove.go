@@ -109,7 +109,7 @@ func (s *remover) dismantle(ctx context.Context, c *Container, o RemoveOptions) 
 		}
 	}
 	fault.Point("container.remove.volumes")
-	if err := unmountShm(c); err != nil {
+	if err := errors.Join(unmountShm(c), unmountTrees(c)); err != nil {
 		return err
 	}
 	return os.RemoveAll(c.dir)

@@ -129,6 +129,9 @@ func (s *restorer) holdAgain(ctx context.Context, c *Container, r *record.Contai
 	if err := s.creation.hold(ctx, c, r); err != nil {
 		s.cfg.Log.Warn("image of a container is missing", "container", c.id, "image", r.ImageID, "error", err)
 	}
+	if err := s.creation.holdMountedImages(ctx, c, r); err != nil {
+		s.cfg.Log.Warn("image among the mounts of a container is missing", "container", c.id, "error", err)
+	}
 	for _, m := range r.Mounts {
 		if m.Type != mount.TypeVolume || m.Name == "" {
 			continue

@@ -26,7 +26,6 @@ import (
 // Config is what the room stands on.
 type Config struct {
 	Root     string // data root; the room's own is Root/containers
-	ExecRoot string
 	Images   Images
 	Volumes  Volumes
 	Networks Networks
@@ -44,16 +43,14 @@ type Config struct {
 
 // Settings are the daemon's part of every container. They change on reload.
 type Settings struct {
-	Spec            spec.Daemon
-	LogDriver       string
-	LogOptions      map[string]string
-	IpcMode         container.IpcMode
-	CgroupnsMode    container.CgroupnsMode
-	NCPU            int
-	NoBridge        bool          // --bridge=none: containers are in no network unless they say so
-	StopAll         time.Duration // how long Shutdown may take
-	Hugepages       []string
-	RecursiveROless bool // the kernel cannot mount recursively read-only (before 5.12)
+	Spec         spec.Daemon
+	LogDriver    string
+	LogOptions   map[string]string
+	IpcMode      container.IpcMode
+	CgroupnsMode container.CgroupnsMode
+	NCPU         int
+	NoBridge     bool          // --bridge=none: containers are in no network unless they say so
+	StopAll      time.Duration // how long Shutdown may take
 }
 
 // Service is the life cycle of containers, put together of one type for each part of it. Safe for concurrent use.

@@ -84,6 +84,7 @@ func (s *starter) launch(ctx context.Context, c *Container, u *undo.Stack) (task
 	}{
 		{"volumes", s.mountVolumes},
 		{"network", s.connect},
+		{"trees", s.mountTrees},
 		{"root", s.openRoot},
 		{"shm", s.mountShm},
 		{"spec", s.buildSpec},

@@ -66,7 +66,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
 	tasks := boot.Step(s, "runtime", task.Open, taskConfig(cfg))
 	containers := boot.Step(s, "containers", container.Open, container.Config{
-		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
+		Root: cfg.DataRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
 		Networks: networksForContainers{nets}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
 		Settings: containerSettings(cfg, machine), Log: log, Observe: measured.ContainerAction, Probed: measured.HealthCheck,
 	})

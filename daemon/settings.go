@@ -63,8 +63,7 @@ func containerSettings(cfg *config.Config, h *host.Host) container.Settings {
 		},
 		LogDriver: c.LogDriver, LogOptions: c.LogOptions,
 		IpcMode: containertypes.IpcMode(c.IpcMode), CgroupnsMode: mode,
-		NCPU: h.CPUs, NoBridge: cfg.Network.Bridge == "none", StopAll: cfg.ShutdownTimeout, Hugepages: h.Hugepages,
-		RecursiveROless: !h.Kernel.AtLeast(5, 12),
+		NCPU: h.CPUs, NoBridge: cfg.Network.Bridge == "none", StopAll: cfg.ShutdownTimeout,
 	}
 }
 

@@ -41,7 +41,6 @@ type Host struct {
 	Ceilings     Ceilings
 	Namespaces   []string // kinds, as in /proc/self/ns: "net", "user", sorted
 	Overlay      bool     // overlayfs is in the kernel; false may mean that its module is not loaded yet
-	Hugepages    []string // sizes, as hugetlb cgroups name them: "2MB", "1GB"
 	UserNS       bool     // this process is in a user namespace
 	Rootless     bool     // this process's root is somebody else outside
 	Seccomp      bool
@@ -79,7 +78,6 @@ func Open(_ context.Context, cfg Config) (*Host, error) {
 	h.readUserNamespace()
 	h.Namespaces = h.readNamespaces()
 	h.Overlay = h.hasFilesystem("overlay")
-	h.Hugepages = h.readHugepages()
 	h.Seccomp = h.exists("proc/sys/kernel/seccomp/actions_avail")
 	h.AppArmor = bytes.HasPrefix(h.read("sys/module/apparmor/parameters/enabled"), []byte("Y"))
 	cgroups, err := readCgroups(h.root)
@@ -160,37 +158,6 @@ func (h *Host) hasFilesystem(name string) bool {
 		}
 	}
 	return false
-}
-
-// readHugepages turns hugepages-2048kB into 2MB, as the hugetlb controller does.
-func (h *Host) readHugepages() []string {
-	entries, err := os.ReadDir(h.path("sys/kernel/mm/hugepages"))
-	if err != nil {
-		return nil
-	}
-	var sizes []int64
-	for _, e := range entries {
-		text, ok := strings.CutPrefix(e.Name(), "hugepages-")
-		kib, err := strconv.ParseInt(strings.TrimSuffix(text, "kB"), 10, 64)
-		if ok && err == nil {
-			sizes = append(sizes, kib)
-		}
-	}
-	slices.Sort(sizes)
-	var out []string
-	for _, kib := range sizes {
-		out = append(out, hugepageName(kib))
-	}
-	return out
-}
-
-func hugepageName(kib int64) string {
-	unit := 0
-	for kib >= 1024 && unit < 2 {
-		kib >>= 10
-		unit++
-	}
-	return strconv.FormatInt(kib, 10) + []string{"KB", "MB", "GB"}[unit]
 }
 
 // readUserNamespace looks at who is root here: in the first user namespace every ID is itself.

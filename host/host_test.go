@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -150,8 +149,6 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 
 func TestFacts(t *testing.T) {
 	h := read(t, minimal(mounts2, map[string]string{
-		"sys/kernel/mm/hugepages/hugepages-2048kB/":    "",
-		"sys/kernel/mm/hugepages/hugepages-1048576kB/": "",
 		"etc/os-release":               "ID=x\nPRETTY_NAME=\"Some \\\"OS\\\" 3\"\nVERSION_ID='3.1'\n",
 		"proc/sys/net/ipv4/ip_forward": "1\n",
 		"proc/self/status":             "Name:\tx\nCapEff:\t000001ffffffffff\n",
@@ -162,9 +159,6 @@ func TestFacts(t *testing.T) {
 	}
 	if h.Memory != 16<<20 {
 		t.Errorf("memory %d", h.Memory)
-	}
-	if !reflect.DeepEqual(h.Hugepages, []string{"2MB", "1GB"}) {
-		t.Errorf("huge pages %v", h.Hugepages)
 	}
 	if h.OS != (OS{`Some "OS" 3`, "3.1"}) {
 		t.Errorf("OS %+v", h.OS)

@@ -171,3 +171,47 @@ func TestMountPropagation(t *testing.T) {
 	equal(t, "a later mount of the host", d.Docker("exec", name, "grep", "-c", " /data/later ", "/proc/mounts"), "1")
 	d.Docker("rm", "-f", name)
 }
+
+// TestMountImage mounts an image's tree, which stays what it is and is kept while a container has it.
+func TestMountImage(t *testing.T) {
+	t.Parallel()
+	d := engine(t)
+	if d.Reference() {
+		t.Skip("dockerd 20.10 has no mounts of images")
+	}
+	image := d.LoadImage("data", nil, imagetar.Rootfs{"model/weights": {Data: "42\n"}})
+	name := d.Name("with")
+	d.Docker("run", "-d", "--name", name, "--mount", "type=image,src="+image+",dst=/data",
+		"--mount", "type=image,src="+image+",dst=/part,image-subpath=model", "busybox", "sleep", "1000")
+	equal(t, "file", d.Docker("exec", name, "cat", "/data/model/weights"), "42")
+	equal(t, "file below the subpath", d.Docker("exec", name, "cat", "/part/weights"), "42")
+	d.Fails(1, []string{"Read-only file system"}, "exec", name, "touch", "/data/x")
+	d.Fails(1, []string{"conflict"}, "rmi", image)
+	d.Docker("restart", "-t", "0", name)
+	equal(t, "file after a restart", d.Docker("exec", name, "cat", "/data/model/weights"), "42")
+	d.Docker("rm", "-f", name)
+	d.Docker("rmi", image)
+	d.Fails(125, []string{"No such image: missing-image:latest"}, "run", "--rm", "--mount", "type=image,src=missing-image,dst=/data", "busybox", "true")
+	d.Fails(125, []string{"subpath must be a relative path within the image"},
+		"run", "--rm", "--mount", "type=image,src=busybox,dst=/data,image-subpath=../x", "busybox", "true")
+}
+
+// TestVolumeSubpath: what the path leads to is settled once, and does not lead out of the volume.
+func TestVolumeSubpath(t *testing.T) {
+	t.Parallel()
+	d := engine(t)
+	if d.Reference() {
+		t.Skip("dockerd 20.10 has no subpaths of volumes")
+	}
+	volume := d.Name("v")
+	d.Docker("run", "--rm", "-v", volume+":/v", "busybox", "sh", "-c", "mkdir /v/sub; echo in >/v/sub/f; echo file >/v/one; ln -s /etc /v/out; ln -s sub /v/alias")
+	t.Cleanup(func() { d.CLI("volume", "rm", "-f", volume) })
+	at := func(sub string) string { return "type=volume,src=" + volume + ",dst=/part,volume-subpath=" + sub }
+	equal(t, "directory", d.Docker("run", "--rm", "--mount", at("sub"), "busybox", "cat", "/part/f"), "in")
+	equal(t, "link inside", d.Docker("run", "--rm", "--mount", at("alias"), "busybox", "cat", "/part/f"), "in")
+	equal(t, "file", d.Docker("run", "--rm", "--mount", at("one"), "busybox", "cat", "/part"), "file")
+	d.Docker("run", "--rm", "--mount", at("sub"), "busybox", "touch", "/part/written")
+	equal(t, "written", d.Docker("run", "--rm", "-v", volume+":/v", "busybox", "ls", "/v/sub"), "f\nwritten")
+	d.Fails(127, []string{"cannot access path missing in volume " + volume}, "run", "--rm", "--mount", at("missing"), "busybox", "true")
+	equal(t, "link out is the volume's own", d.CLI("run", "--rm", "--mount", at("out"), "busybox", "cat", "/part/passwd").Stdout, "")
+}

@@ -67,7 +67,6 @@ type Input struct {
 	Shm    string // host path to bind at /dev/shm; "" for a tmpfs
 	// Hosts, Hostname and ResolvConf are host paths bound over /etc; "" leaves the image's file alone.
 	Hosts, Hostname, ResolvConf string
-	Hugepages                   []string // sizes of the host, "2MB"; the API has no limit for them, so none is set
 }
 
 // Mount is one mount with its source on the host.
