@@ -112,6 +112,9 @@ func (s *remover) dismantle(ctx context.Context, c *Container, o RemoveOptions) 
 	if err := errors.Join(unmountShm(c), unmountTrees(c)); err != nil {
 		return err
 	}
+	if label := c.Record().ProcessLabel; label != "" {
+		s.cfg.Security.ReleaseLabels(label)
+	}
 	return os.RemoveAll(c.dir)
 }
 

@@ -104,6 +104,11 @@ func (s *restorer) restoreOne(ctx context.Context, id string, running map[string
 	if err := s.index.reserve(r.Name, id); err != nil {
 		return err
 	}
+	if r.ProcessLabel != "" {
+		if err := s.cfg.Security.AdoptLabels(r.ProcessLabel); err != nil {
+			s.cfg.Log.Warn("SELinux level of a container not reserved", "container", id, "label", r.ProcessLabel, "error", err)
+		}
+	}
 	c := newContainer(dir, r)
 	s.index.add(c)
 	if err := c.lock(ctx); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"gantry/container/record"
@@ -182,7 +184,20 @@ func (s *starter) mountVolumes(ctx context.Context, p *prepared, u *undo.Stack) 
 				return err
 			}
 		}
+		if err := s.relabel(m, source, r.MountLabel); err != nil {
+			return err
+		}
 		p.sources = append(p.sources, mountSource{point: m, path: source})
+	}
+	return nil
+}
+
+// relabel does what the options z and Z ask for: the source gets the container's SELinux label, shared between containers or its
+// own.
+func (s *starter) relabel(m *record.MountPoint, source, label string) error {
+	options := strings.Split(m.Mode, ",")
+	if shared := slices.Contains(options, "z"); shared || slices.Contains(options, "Z") {
+		return s.cfg.Security.Relabel(source, label, shared)
 	}
 	return nil
 }

@@ -60,14 +60,14 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	guard := boot.Step(s, "security", security.Open, securityConfig(cfg, machine))
 	layers := boot.Step(s, "storage", storage.Open, storage.Config{Root: cfg.DataRoot, Driver: cfg.Storage.Driver, Options: cfg.Storage.Options})
 	journal := boot.Step(s, "events", events.Open, events.Config{})
-	images := boot.Step(s, "images", image.Open, image.Config{Storage: layers, Events: journal})
+	images := boot.Step(s, "images", image.Open, image.Config{Storage: layers, Events: journal, Observe: measured.ImageAction})
 	volumes := boot.Step(s, "volumes", volume.Open, volume.Config{Root: cfg.DataRoot, Events: journal})
 	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
 	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
 	tasks := boot.Step(s, "runtime", task.Open, taskConfig(cfg))
 	containers := boot.Step(s, "containers", container.Open, container.Config{
 		Root: cfg.DataRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
-		Networks: networksForContainers{nets}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
+		Networks: networksForContainers{nets, measured.NetworkAction}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
 		Settings: containerSettings(cfg, machine), Log: log, Observe: measured.ContainerAction, Probed: measured.HealthCheck,
 	})
 	boot.Do(s, "restore", restore, restoring{containers, nets, volumes, tasks})
@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	server := boot.Step(s, "API", api.Open, api.Config{
 		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Volumes: volumes,
 		Networks: nets, System: facts, Events: journal, ServerVersion: version.Number, MinVersion: cfg.Serve.MinAPIVersion,
-		Experimental: cfg.Serve.Experimental, CgroupV2: containerSettings(cfg, machine).Spec.Cgroup2, Log: log,
+		Experimental: cfg.Serve.Experimental, Observe: measured.Request, CgroupV2: containerSettings(cfg, machine).Spec.Cgroup2, Log: log,
 	})
 
 	boot.Do(s, "metrics", describe, described{measured, machine, layers, containers, journal, identity.ID})

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"gantry/container"
 	"gantry/container/record"
@@ -53,15 +54,27 @@ func (v volumesForContainers) Hold(ctx context.Context, name string, by containe
 	return v.Service.Hold(ctx, name, volume.Holder(by))
 }
 
-type networksForContainers struct{ *network.Service }
+type networksForContainers struct {
+	*network.Service
+	observe func(action string, took time.Duration)
+}
 
 func (n networksForContainers) Check(ctx context.Context, r container.NetworkRequest) error {
 	return n.Service.Check(ctx, network.Request(r))
 }
 
 func (n networksForContainers) Connect(ctx context.Context, r container.NetworkRequest) (*container.Sandbox, error) {
+	began := time.Now()
 	sb, err := n.Service.Connect(ctx, network.Request(r))
+	n.observe("allocate", time.Since(began))
 	return (*container.Sandbox)(sb), err
+}
+
+func (n networksForContainers) Disconnect(ctx context.Context, containerID string) error {
+	began := time.Now()
+	err := n.Service.Disconnect(ctx, containerID)
+	n.observe("release", time.Since(began))
+	return err
 }
 
 func (n networksForContainers) Adopt(ctx context.Context, r container.NetworkRequest, sb container.Sandbox) error {

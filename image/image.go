@@ -11,6 +11,7 @@ package image
 
 import (
 	"context"
+	"time"
 
 	"gantry/events"
 	"gantry/storage"
@@ -24,6 +25,8 @@ import (
 type Config struct {
 	Storage *storage.Service
 	Events  *events.Journal
+	// Observe is told how long an action took, in dockerd's words: load, delete. May be nil.
+	Observe func(action string, took time.Duration)
 }
 
 // Service is the image store. Safe for concurrent use.
@@ -34,6 +37,7 @@ type Service struct {
 	vault   *vault
 	shelf   *shelf
 	holds   *holds
+	observe func(action string, began time.Time) // for defer s.observe("load", time.Now())
 	journal journal
 }
 
@@ -48,7 +52,15 @@ func Open(_ context.Context, cfg Config) (*Service, error) {
 		shelf:   &shelf{store: cfg.Storage, names: names, content: content, holds: held},
 		holds:   held,
 		journal: journal{cfg.Events},
+		observe: observer(cfg.Observe),
 	}, nil
+}
+
+func observer(tell func(action string, took time.Duration)) func(action string, began time.Time) {
+	if tell == nil {
+		return func(string, time.Time) {}
+	}
+	return func(action string, began time.Time) { tell(action, time.Since(began)) }
 }
 
 // Close closes nothing: the stores belong to storage.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
 	"gantry/image/archive"
 	"gantry/internal/fault"
@@ -36,6 +37,7 @@ type loaded struct {
 // Load reads a docker-save or OCI archive, compressed or not. With platforms, only images for these are
 // loaded. Errors: invalid argument (not such an archive, or a damaged one), not found (a platform).
 func (s *Service) Load(ctx context.Context, r io.Reader, only []ocispec.Platform, p Progress) error {
+	defer s.observe("load", time.Now())
 	return s.store.During(ctx, func(ctx context.Context) error {
 		l := loader{vault: s.vault, only: only}
 		contents, err := archive.Read(ctx, r, l.ingest)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gantry/internal/fault"
 
@@ -25,6 +26,7 @@ type RemoveOptions struct {
 // names. What only this image needed is deleted in the background. Errors: those
 // of Resolve; conflict, in dockerd's words.
 func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) ([]api.DeleteResponse, error) {
+	defer s.observe("delete", time.Now())
 	ctx = s.store.Context(ctx)
 	found, err := s.names.find(ctx, ref)
 	if err != nil {

@@ -207,7 +207,9 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	contains(t, "metrics", string(data), "engine_daemon_engine_info{", "engine_daemon_engine_cpus_cpus", `engine_daemon_container_states_containers{state="running"} 1`,
-		`engine_daemon_container_actions_seconds_count{action="start"} `, "engine_daemon_events_total", "engine_daemon_health_checks_total")
+		`engine_daemon_container_actions_seconds_count{action="start"} `, "engine_daemon_events_total", "engine_daemon_health_checks_total",
+		`engine_daemon_network_actions_seconds_count{action="allocate"} 1`, `engine_daemon_image_actions_seconds_count{action="load"} `,
+		`gantry_api_request_seconds_count{route="POST /containers/{id}/start"} 1`)
 }
 
 func TestBridgeNone(t *testing.T) {
