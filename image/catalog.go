@@ -24,7 +24,10 @@ const danglingPrefix = "moby-dangling@"
 var idPrefix = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{4,64})$`)
 
 // catalog is the store of names. Contexts must carry the namespace.
-type catalog struct{ store *storage.Service }
+type catalog struct {
+	store   *storage.Service
+	content *reader
+}
 
 // match is what a reference was found to be.
 type match struct {
@@ -81,14 +84,12 @@ func (c *catalog) findDigested(ctx context.Context, repo reference.Named, d dige
 	if err != nil {
 		return match{}, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
+	if i, err := c.store.Images().Get(ctx, full.String()); err == nil {
+		return match{target: i.Target, name: i.Name, familiar: reference.FamiliarString(full)}, nil
+	}
 	same, err := c.withTarget(ctx, d)
 	if err != nil {
 		return match{}, err
-	}
-	for _, i := range same {
-		if i.Name == full.String() {
-			return match{target: i.Target, name: i.Name, familiar: reference.FamiliarString(full)}, nil
-		}
 	}
 	for _, i := range same {
 		if other, err := reference.ParseNormalizedNamed(i.Name); err == nil && !isDangling(i.Name) && other.Name() == repo.Name() {
@@ -119,9 +120,40 @@ func (c *catalog) findID(ctx context.Context, ref string, parsed reference.Refer
 		found = &all[n]
 	}
 	if found == nil {
+		if found, err = c.findConfig(ctx, all, hex[1]); err != nil {
+			return match{}, err
+		}
+	}
+	if found == nil {
 		return match{}, noSuchImage(reference.FamiliarString(parsed), errdefs.ErrNotFound)
 	}
 	return match{target: found.Target, id: true}, nil
+}
+
+// findConfig finds an image by the digest of its config or the beginning of it: that is the ID which images had in
+// Docker's classic store, and which users have in their scripts. nil if there is none. Several images may share a
+// config, one as pulled and one as adopted: any of them, but rather one with a name.
+func (c *catalog) findConfig(ctx context.Context, all []images.Image, hex string) (*images.Image, error) {
+	var found *images.Image
+	var config digest.Digest
+	for n, i := range all {
+		list, err := c.content.members(ctx, i.Target)
+		if err != nil {
+			continue // a broken image must not hide the others
+		}
+		for _, m := range list {
+			if m.variant == nil || !strings.HasPrefix(m.variant.manifest.Config.Digest.Encoded(), hex) {
+				continue
+			}
+			if config != "" && config != m.variant.manifest.Config.Digest {
+				return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("ambiguous reference: %s is the beginning of more than one image ID", hex))
+			}
+			if found == nil || isDangling(found.Name) {
+				found, config = &all[n], m.variant.manifest.Config.Digest
+			}
+		}
+	}
+	return found, nil
 }
 
 func (c *catalog) all(ctx context.Context) ([]images.Image, error) { return c.store.Images().List(ctx) }

@@ -43,7 +43,8 @@ type Service struct {
 
 // Open opens the image store.
 func Open(_ context.Context, cfg Config) (*Service, error) {
-	names, content, held := &catalog{store: cfg.Storage}, newReader(cfg.Storage), newHolds()
+	content, held := newReader(cfg.Storage), newHolds()
+	names := &catalog{store: cfg.Storage, content: content}
 	return &Service{
 		store:   cfg.Storage,
 		names:   names,

@@ -60,9 +60,12 @@ func (e *entry) dangling() bool {
 	return !slices.ContainsFunc(e.names, func(i images.Image) bool { return !isDangling(i.Name) })
 }
 
-// repo returns the names that users see, as tags and as digests.
+// repo returns the names that users see, as tags and as digests. The digest is the target's, but an adopted
+// image's is that which the registry had for it: its own manifest is in no registry.
 func (e *entry) repo() (tags, digests []string) {
 	tags, digests = []string{}, []string{}
+	foreign := map[string]bool{} // repositories that have a digest of another manifest
+	var plain []reference.Named
 	for _, i := range e.names {
 		named, err := reference.ParseNormalizedNamed(i.Name)
 		if err != nil || isDangling(i.Name) {
@@ -71,7 +74,17 @@ func (e *entry) repo() (tags, digests []string) {
 		if _, ok := named.(reference.Tagged); ok {
 			tags = append(tags, reference.FamiliarString(named))
 		}
-		digests = append(digests, reference.FamiliarName(named)+"@"+e.target.Digest.String())
+		if d, ok := named.(reference.Digested); ok && d.Digest() != e.target.Digest {
+			foreign[named.Name()] = true
+			digests = append(digests, reference.FamiliarName(named)+"@"+d.Digest().String())
+			continue
+		}
+		plain = append(plain, named)
+	}
+	for _, named := range plain {
+		if !foreign[named.Name()] {
+			digests = append(digests, reference.FamiliarName(named)+"@"+e.target.Digest.String())
+		}
 	}
 	sort.Strings(tags)
 	sort.Strings(digests)

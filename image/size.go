@@ -3,6 +3,8 @@ package image
 import (
 	"context"
 
+	"gantry/storage"
+
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -95,6 +97,9 @@ func (s *shelf) addBlob(ctx context.Context, p *parts, d digest.Digest) error {
 	info, err := s.store.Content().Info(ctx, d)
 	if err == nil {
 		p.blobs[d] = info.Size
+		if info.Labels[storage.RebuiltLabel] != "" {
+			p.blobs[d] = 0 // it is here, and takes no space of its own
+		}
 	}
 	if errdefs.IsNotFound(err) {
 		return nil

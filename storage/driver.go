@@ -69,6 +69,9 @@ func openDriver(ctx context.Context, root, configured string) (string, Driver, e
 			return openNamed(ctx, root, k.name)
 		}
 	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(filepath.Dir(root)), "image", "overlay2", "layerdb", "sha256")); err == nil {
+		return openNamed(ctx, root, overlay.Name) // layers of Docker's classic store wait to be adopted
+	}
 	var reasons []string
 	for _, k := range all {
 		d, err := k.open(ctx, k.dir(root))

@@ -31,6 +31,7 @@ type stores struct {
 	images    images.Store
 	leases    leases.Manager
 	snapshots snapshots.Snapshotter // of the driver, by the names of the metadata
+	rebuild   *rebuildable
 }
 
 // Content, Images and Leases are containerd's stores; ctx must carry Namespace: see Context.
@@ -74,7 +75,8 @@ func (s *stores) openMetadata(ctx context.Context, contentRoot string) error {
 	if err := s.db.Init(ctx); err != nil {
 		return err
 	}
-	s.content = s.db.ContentStore()
+	s.rebuild = &rebuildable{}
+	s.content = rebuilding{Store: s.db.ContentStore(), stores: s, layers: s.rebuild}
 	s.snapshots = s.db.Snapshotter(s.name)
 	s.images = metadata.NewImageStore(s.db)
 	s.leases = metadata.NewLeaseManager(s.db)

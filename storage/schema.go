@@ -18,7 +18,8 @@ const digestAlgorithm = digest.SHA256
 //	    └── snapshots
 //	        └── <snapshotter>
 //	            └── <key>
-//	                └── name : <key in the snapshotter>
+//	                ├── name : <key in the snapshotter>
+//	                └── labels
 //
 // Everything else goes through containerd's stores.
 

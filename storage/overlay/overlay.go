@@ -36,6 +36,7 @@ const parameters = "/sys/module/overlay/parameters"
 type Driver struct {
 	snapshots.Snapshotter
 	meta *storage.MetaStore
+	root string
 }
 
 // Open opens the driver's directory. Errors: not implemented, with the reason, where the kernel or the file system cannot stack directories.
@@ -58,7 +59,7 @@ func Open(ctx context.Context, root string) (*Driver, error) {
 	if err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
-	return &Driver{Snapshotter: s, meta: meta}, nil
+	return &Driver{Snapshotter: s, meta: meta, root: root}, nil
 }
 
 func boltOptions(o *bolt.Options) error {
@@ -159,6 +160,16 @@ func (d *Driver) apply(ctx context.Context, l detach.Layers, r io.Reader) error 
 		return err
 	}
 	return syncFS(l.Upper)
+}
+
+// Dir is the directory of a snapshot: its own files are in "fs" of it. Errors: not found.
+func (d *Driver) Dir(ctx context.Context, key string) (dir string, err error) {
+	err = d.meta.WithTransaction(ctx, false, func(ctx context.Context) error {
+		id, _, _, err := storage.GetInfo(ctx, key)
+		dir = filepath.Join(d.root, "snapshots", id)
+		return err
+	})
+	return dir, err
 }
 
 // Cleanup deletes what Remove has left.

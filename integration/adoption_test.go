@@ -1,0 +1,88 @@
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gantry/internal/testkit"
+)
+
+// classic makes a data root with dockerd, by what fill does, and returns the stopped engine.
+func classic(t *testing.T, fill func(*testkit.Session)) *testkit.Engine {
+	t.Helper()
+	if _, err := exec.LookPath("dockerd"); err != nil {
+		t.Skip("the machine has no dockerd (package docker.io)")
+	}
+	e := testkit.Start(t, testkit.Options{Engine: "dockerd", Unchecked: true})
+	s := e.Session(t)
+	s.LoadBusybox()
+	fill(s)
+	if err := e.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// adopting starts gantry on the data root of another engine.
+func adopting(t *testing.T, e *testkit.Engine) *testkit.Session {
+	t.Helper()
+	return testkit.Start(t, testkit.Options{Engine: "gantryd", Args: []string{"--data-root=" + e.DataRoot()}}).Session(t)
+}
+
+func TestAClassicDataRootIsTakenOver(t *testing.T) {
+	if os.Getenv(testkit.EngineEnv) == "dockerd" {
+		t.Skip("the engine under test is dockerd")
+	}
+	var id, layers, container string
+	root := classic(t, func(s *testkit.Session) {
+		container = s.Docker("run", "-d", "--name", "stopped", "-v", "/anon", "-v", "vol:/data", "--restart", "on-failure:2", "-e", "A=b",
+			"busybox", "sh", "-c", "echo hi; echo x >> /made; rm -f /bin/ls; echo kept >> /data/file; echo anon >> /anon/file; cat /made /data/file /anon/file")
+		s.Docker("wait", "stopped")
+		s.Docker("commit", "-m", "changed", "stopped", "derived:1")
+		s.Docker("tag", "busybox", "example.com/team/box:2")
+		id = s.Docker("inspect", "-f", "{{.Id}}", "derived:1")
+		layers = s.Docker("inspect", "-f", "{{.RootFS.Layers}}", "derived:1")
+	})
+	s := adopting(t, root)
+	tags := s.Docker("images", "--format", "{{.Repository}}:{{.Tag}}")
+	for _, name := range []string{"busybox:latest", "derived:1", "example.com/team/box:2"} {
+		if !strings.Contains(tags, name) {
+			t.Errorf("images are\n%s\nwithout %s", tags, name)
+		}
+	}
+	if got := s.Docker("inspect", "-f", "{{.RootFS.Layers}}", "derived:1"); got != layers {
+		t.Errorf("layers are %s, were %s", got, layers)
+	}
+	if a, b := s.Docker("image", "inspect", "-f", "{{.Id}}", id), s.Docker("image", "inspect", "-f", "{{.Id}}", "derived:1"); a != b {
+		t.Errorf("the ID of before finds %s, the name %s", a, b)
+	}
+	if out := s.Docker("run", "--rm", "derived:1", "sh", "-c", "cat /made; test -e /bin/ls || echo gone"); out != "x\ngone" {
+		t.Errorf("a container of an adopted image sees %q", out)
+	}
+	if got := s.Docker("logs", "stopped"); got != "hi\nx\nkept\nanon" {
+		t.Errorf("logs are %q", got)
+	}
+	s.Docker("start", "-a", "stopped")
+	if got := s.Docker("logs", "stopped"); got != "hi\nx\nkept\nanon\nhi\nx\nx\nkept\nkept\nanon\nanon" {
+		t.Errorf("logs after a start are %q", got)
+	}
+	if got := s.Docker("inspect", "-f", "{{.Id}} {{.HostConfig.RestartPolicy.Name}} {{.Config.Env}}", "stopped"); !strings.HasPrefix(got, container+" on-failure [A=b") {
+		t.Errorf("inspect says %s", got)
+	}
+	if got := s.Docker("diff", "stopped"); !strings.Contains(got, "D /bin/ls") || !strings.Contains(got, "A /made") {
+		t.Errorf("diff says %s", got)
+	}
+	s.Docker("save", "-o", s.Path("saved.tar"), "derived:1")
+	s.Docker("rm", "-v", "stopped")
+	s.Docker("rmi", "derived:1", "example.com/team/box:2")
+	s.Docker("load", "-i", s.Path("saved.tar"))
+	if out := s.Docker("run", "--rm", "derived:1", "cat", "/made"); out != "x" {
+		t.Errorf("a container of the saved and loaded image sees %q", out)
+	}
+	if _, err := os.Stat(filepath.Join(root.DataRoot(), "image")); err == nil {
+		t.Error("the classic image store is still there")
+	}
+}

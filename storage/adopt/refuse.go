@@ -1,0 +1,116 @@
+package adopt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// foreign are the classic storage drivers whose layers are not directories for overlayfs.
+var foreign = [...]string{"aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "zfs"}
+
+// wayOut is what to do about images that cannot be carried over.
+const wayOut = "with the Docker that wrote them, save what you need (docker save, docker push, docker commit for containers), then give gantry an empty data root and load it"
+
+// recognise looks for data of storage drivers and versions that cannot be adopted.
+func (r *Root) recognise() error {
+	if has(filepath.Join(r.Dir, "graph")) && !has(filepath.Join(r.Dir, "image")) {
+		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is of a Docker before 1.10 (it has the directory graph), whose images have other IDs: start Docker 1.10 to 28 on it once, which converts it, or %s",
+			r.Dir, wayOut))
+		return nil
+	}
+	entries, err := readDir(filepath.Join(r.Dir, "image"))
+	for _, e := range entries {
+		name := e.Name()
+		if name == Driver || !hasImages(filepath.Join(r.Dir, "image", name)) {
+			continue
+		}
+		if !slices.Contains(foreign[:], name) {
+			name = "unknown storage driver " + name
+		} else {
+			name = "storage driver " + name
+		}
+		r.Refusals = append(r.Refusals, fmt.Sprintf("%s holds images of the %s, which cannot be carried over: %s; or, if they are of no use any more, move %s away",
+			r.Dir, name, wayOut, filepath.Join(r.Dir, "image", e.Name())))
+	}
+	return err
+}
+
+func has(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// hasImages reports whether an image store has anything in it.
+func hasImages(dir string) bool {
+	for _, sub := range []string{"imagedb/content/sha256", "layerdb/sha256", "layerdb/mounts"} {
+		if entries, err := os.ReadDir(filepath.Join(dir, sub)); err == nil && len(entries) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// databases are those that dockerd and its containerd keep locked while they run.
+var databases = [...]string{"volumes/metadata.db", "buildkit/cache.db", "buildkit/metadata_v2.db", "containerd/daemon/io.containerd.metadata.v1.bolt/meta.db"}
+
+// refuseBusy finds out whether somebody uses the data root now.
+func (r *Root) refuseBusy() {
+	for _, name := range databases {
+		if locked(filepath.Join(r.Dir, name)) {
+			r.Refusals = append(r.Refusals, fmt.Sprintf("%s is in use: another engine has %s open; stop it first (systemctl stop docker.socket docker)", r.Dir, name))
+			break
+		}
+	}
+	for _, c := range r.Containers {
+		if c.Running && uses(c.Pid, c.MountID) {
+			r.Refusals = append(r.Refusals, fmt.Sprintf("container %s (%s) is running, as process %d, without an engine that could be asked: start dockerd, and stop the container with it (docker stop %s)",
+				c.Name, shortID(c.ID), c.Pid, c.Name))
+		}
+	}
+}
+
+// locked reports whether another process holds the lock of a bbolt database.
+func locked(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// uses reports whether a process stands on the rw layer of that name: its number alone may be somebody else's by now.
+func uses(pid int, mountID string) bool {
+	if pid <= 0 {
+		return false
+	}
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	return err == nil && strings.Contains(string(mounts), mountID+"/diff")
+}
+
+// readLeft lists what the directories have that nothing carried over refers to.
+func (r *Root) readLeft() error {
+	entries, err := readDir(r.overlay())
+	if err != nil {
+		return err
+	}
+	var unknown []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != "l" && !r.CacheIDs[e.Name()] {
+			unknown = append(unknown, e.Name())
+		}
+	}
+	if len(unknown) > 0 {
+		r.Left = append(r.Left, fmt.Sprintf("%d directories in %s that no image or container has (build cache, or what dockerd forgot to delete): delete them when you like", len(unknown), r.overlay()))
+	}
+	if entries, err := readDir(filepath.Join(r.Dir, "buildkit")); err == nil && len(entries) > 0 {
+		r.Left = append(r.Left, "the build cache in buildkit/: its next build begins without one")
+	}
+	return nil
+}
