@@ -18,6 +18,7 @@ type Config struct {
 	Root     string // data root; the room's own is Root/network
 	ExecRoot string // network namespaces are bound under ExecRoot/netns
 	Events   *events.Journal
+	Resolver Resolver // nil for none: containers ask the host's servers
 
 	Bridge         string       // name of the default bridge, "" for docker0, "none" for no default network
 	BridgeIP       netip.Prefix // --bip

@@ -78,6 +78,9 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	if cfg.NoFirewall {
 		s.firewall = firewall.None{}
 	}
+	if s.cfg.Resolver == nil {
+		s.cfg.Resolver = noResolver{}
+	}
 	if s.cfg.MTU == 0 {
 		s.cfg.MTU = 1500
 	}
