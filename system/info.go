@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gantry/config"
+	"gantry/container/spec/cdi"
 	"gantry/internal/version"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -56,8 +57,18 @@ func (s *Service) Info(ctx context.Context) (*system.Info, error) {
 	if s.cfg.Firewall != "" {
 		info.FirewallBackend = &system.FirewallInfo{Driver: s.cfg.Firewall}
 	}
-	info.Warnings = s.warnings(info, set)
+	unread := addDevices(info)
+	info.Warnings = append(s.warnings(info, set), unread...)
 	return info, nil
+}
+
+// addDevices lists what --device can ask for by a qualified name, and returns warnings.
+func addDevices(info *system.Info) (warnings []string) {
+	devices, warnings := cdi.Devices(info.CDISpecDirs...)
+	for _, id := range devices {
+		info.DiscoveredDevices = append(info.DiscoveredDevices, system.DeviceInfo{Source: "cdi", ID: id})
+	}
+	return warnings
 }
 
 func (s *Service) plugins() system.PluginsInfo {

@@ -4,6 +4,7 @@ package cdi
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,4 +24,20 @@ func Injector(dirs ...string) func(spec *specs.Spec, devices []string) error {
 		}
 		return nil
 	}
+}
+
+// Devices lists the qualified names of all devices that the directories' specifications describe, sorted; what is wrong with a
+// specification is the warnings.
+func Devices(dirs ...string) (devices, warnings []string) {
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false))
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	for path, errs := range cache.GetErrors() {
+		for _, err := range errs {
+			warnings = append(warnings, fmt.Sprintf("WARNING: CDI specification %s: %v", path, err))
+		}
+	}
+	slices.Sort(warnings)
+	return cache.ListDevices(), warnings
 }

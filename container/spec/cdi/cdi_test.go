@@ -32,3 +32,16 @@ func TestInjectorAddsWhatTheVendorDescribes(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDevicesListsGoodOnesAndSaysWhatIsBroken(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"vendor.json": vendor, "broken.json": "{"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	devices, warnings := cdi.Devices(dir)
+	if !slices.Equal(devices, []string{"vendor.com/gpu=0"}) || len(warnings) != 1 {
+		t.Errorf("got %q, warnings %q", devices, warnings)
+	}
+}
