@@ -82,6 +82,26 @@ func platformsSince(r *request, key string, minor int) ([]ocispec.Platform, erro
 	return all, nil
 }
 
+func (i images) attestations(w *response, r *request) error {
+	platforms, err := platformsSince(r, "platform", 55)
+	if err != nil {
+		return err
+	}
+	o := image.AttestationOptions{Predicates: r.query["type"], Statements: r.flag("statement")}
+	switch len(platforms) {
+	case 0:
+	case 1:
+		o.Platform = &platforms[0]
+	default:
+		return invalid("only one platform can be asked for at a time")
+	}
+	list, err := i.svc.Attestations(r.Context(), r.name("name"), o)
+	if err != nil {
+		return err
+	}
+	return writeList(w, list)
+}
+
 func (i images) history(w *response, r *request) error {
 	platform, err := platformSince(r, 48)
 	if err != nil {

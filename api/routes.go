@@ -72,7 +72,7 @@ func (s *Server) routes() []route {
 		{"GET", "/images/{name...}/json", 0, img.inspect},
 		{"GET", "/images/{name...}/history", 0, img.history},
 		{"GET", "/images/{name...}/get", 0, tars.saveOne},
-		{"GET", "/images/{name...}/attestations", 55, absent("reading attestations of images")},
+		{"GET", "/images/{name...}/attestations", 55, img.attestations},
 		{"POST", "/images/{name...}/push", 0, registry},
 		{"POST", "/images/{name...}/tag", 0, img.tag},
 		{"DELETE", "/images/{name...}", 0, img.remove},

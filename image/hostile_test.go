@@ -107,9 +107,11 @@ func TestLayoutOfSeveralPlatforms(t *testing.T) {
 	amd, arm := l.image("amd64", "amd"), l.image("arm64", "arm")
 	missing := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("elsewhere"), Size: 9,
 		Platform: &ocispec.Platform{OS: "linux", Architecture: "s390x"}}
+	statement := l.blob(mediaInToto, []byte(`{"a":1}`))
+	statement.Annotations = map[string]string{annotationPredicate: "https://slsa.dev/provenance/v1"}
 	note := l.json(ocispec.MediaTypeImageManifest, ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest,
 		Config: l.blob("application/vnd.oci.empty.v1+json", []byte("{}")),
-		Layers: []ocispec.Descriptor{l.blob("application/vnd.in-toto+json", []byte(`{"a":1}`))}})
+		Layers: []ocispec.Descriptor{statement}})
 	note.Annotations = map[string]string{annotationKind: attestation, annotationSubject: amd.Digest.String()}
 	l.add(l.json(ocispec.MediaTypeImageIndex, ocispec.Index{MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: []ocispec.Descriptor{arm, amd, missing, note}}), "docker.io/library/multi:1")
@@ -137,6 +139,7 @@ func TestLayoutOfSeveralPlatforms(t *testing.T) {
 	if got := strings.Join(shown, ", "); got != "image true, image true, image false, attestation true" {
 		t.Errorf("manifests: %s", got)
 	}
+	checkAttestation(t, s, "multi:1", statement)
 	must(t, s.store.Collect(t.Context()))
 	again := open(t)
 	load(t, again, save(t, s, "multi:1"))
@@ -231,6 +234,34 @@ func TestLoadOfWhatIsNotAnArchive(t *testing.T) {
 		err := s.Load(t.Context(), bytes.NewReader(data), nil, func(jsonstream.Message) {})
 		if err == nil || tags(t, s) != "" {
 			t.Errorf("%s: %v, images %q", name, err, tags(t, s))
+		}
+	}
+}
+
+// checkAttestation expects one statement of this host's image, and none of the other platform's.
+func checkAttestation(t *testing.T, s *Service, ref string, want ocispec.Descriptor) {
+	t.Helper()
+	for _, c := range []struct {
+		o    AttestationOptions
+		want string
+	}{
+		{AttestationOptions{}, want.Digest.String() + " https://slsa.dev/provenance/v1 <nil>"},
+		{AttestationOptions{Statements: true, Predicates: []string{"https://slsa.dev/provenance/v1"}}, want.Digest.String() + ` https://slsa.dev/provenance/v1 {"a":1}`},
+		{AttestationOptions{Predicates: []string{"other"}}, ""},
+		{AttestationOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "arm64"}}, ""},
+	} {
+		list, err := s.Attestations(t.Context(), ref, c.o)
+		must(t, err)
+		got := ""
+		for _, a := range list {
+			text := "<nil>"
+			if a.Statement != nil {
+				text = string(*a.Statement)
+			}
+			got += fmt.Sprintf("%s %s %s", a.Descriptor.Digest, a.PredicateType, text)
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.o, got, c.want)
 		}
 	}
 }
