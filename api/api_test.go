@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"gantry/container"
+
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
