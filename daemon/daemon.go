@@ -58,6 +58,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	boot.Do(s, "host limits", raiseLimits, limits{machine, cfg, log})
 	classic := boot.Step(s, "survey", surveyed, cfg.DataRoot)
 	boot.Step(s, "data root", openDataRoot, cfg)
+	supervisor := boot.Step(s, "supervisor", task.Begin, taskConfig(cfg)) // "runtime" waits for it
 	guard := boot.Step(s, "security", security.Open, securityConfig(cfg, machine))
 	layers := boot.Step(s, "storage", storage.Open, storage.Config{Root: cfg.DataRoot, Driver: cfg.Storage.Driver, Options: cfg.Storage.Options})
 	journal := boot.Step(s, "events", events.Open, events.Config{})
@@ -66,7 +67,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	volumes := boot.Step(s, "volumes", volume.Open, volume.Config{Root: cfg.DataRoot, Events: journal})
 	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
 	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
-	tasks := boot.Step(s, "runtime", task.Open, taskConfig(cfg))
+	tasks := boot.Step(s, "runtime", task.Await, supervisor)
 	containers := boot.Step(s, "containers", container.Open, container.Config{
 		Root: cfg.DataRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
 		Networks: networksForContainers{nets, measured.NetworkAction}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,

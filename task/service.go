@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -49,17 +50,19 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 			return nil, err
 		}
 	}
-	found, err := findRuntimes(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	s := &Service{
-		cfg: cfg, log: slog.Default(), runtimes: found, programs: newPrograms(filepath.Join(cfg.Root, "seccomp")),
-	}
-	ctx, cancel := context.WithTimeout(ctx, openTime)
+	s := &Service{cfg: cfg, log: slog.Default(), programs: newPrograms(filepath.Join(cfg.Root, "seccomp"))}
+	var work sync.WaitGroup
+	var lookup error
+	work.Go(func() { s.runtimes, lookup = findRuntimes(ctx, cfg) })
+	limited, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
-	if s.client, err = openClient(ctx, cfg, s.log); err != nil {
-		return nil, fmt.Errorf("supervisor: %w", err)
+	s.client, err = openClient(limited, cfg, s.log)
+	work.Wait()
+	switch {
+	case err != nil:
+		return nil, errors.Join(lookup, fmt.Errorf("supervisor: %w", err))
+	case lookup != nil:
+		return nil, errors.Join(lookup, s.client.close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
