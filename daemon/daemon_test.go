@@ -23,6 +23,9 @@ import (
 const apart = "GANTRY_TEST_APART"
 
 func TestMain(m *testing.M) {
+	if root := os.Getenv(migrateRoot); root != "" {
+		os.Exit(migrateChild(root))
+	}
 	if os.Getenv(apart) == "" {
 		os.Exit(inNamespaces())
 	}

@@ -36,6 +36,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"version", "", "Print the version.", printVersion},
+		{"migrate", "[OPTIONS]", "Take over the data root of a Docker that is not running.", migrate},
 		{"help", "", "Print this help.", printHelp},
 	}
 }

@@ -40,6 +40,7 @@ type Root struct {
 	Layers     map[storage.ChainID]Layer // those that images and containers have
 	Images     []Image
 	Containers []Container
+	Volumes    []string // names
 
 	// Left is what is not carried over, and stays where it is or goes to the archive: one line each.
 	Left []string
@@ -105,6 +106,9 @@ func (r *Root) Begin() error {
 	fault.Point("adopt.begun")
 	return err
 }
+
+// UnderWay reports whether the adoption of a data root was begun and has not been completed.
+func UnderWay(dir string) bool { return has(filepath.Join(dir, journal)) }
 
 // resume reads what Begin has written; nil if there is nothing.
 func resume(dir string) (*Root, error) {

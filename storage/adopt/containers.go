@@ -56,6 +56,10 @@ func (r *Root) readContainers(layers map[storage.ChainID]Layer) error {
 			r.Left = append(r.Left, fmt.Sprintf("writable layer of container %s (%s): %v", c.Name, shortID(c.ID), err))
 			continue
 		}
+		if !has(r.overlay(c.MountID, "diff")) {
+			r.Left = append(r.Left, fmt.Sprintf("writable layer of container %s (%s): there is no %s", c.Name, shortID(c.ID), r.overlay(c.MountID, "diff")))
+			continue
+		}
 		r.CacheIDs[c.MountID], r.CacheIDs[c.InitID] = true, true
 		r.Containers = append(r.Containers, c)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"gantry/internal/atomicfile"
 	"gantry/internal/fault"
@@ -81,6 +82,9 @@ func (r *Root) archive(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	if err := r.account(dir); err != nil {
+		return err
+	}
 	for _, name := range []string{"buildkit", "image", journal} {
 		err := os.Rename(filepath.Join(r.Dir, name), filepath.Join(dir, name))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -107,22 +111,34 @@ func (r *Root) dropShell(id string) error {
 	return os.RemoveAll(dir)
 }
 
-// Plan lists what will be done, one line each.
+// Plan lists what is carried over, one line each, exactly.
 func (r *Root) Plan() []string {
 	var out []string
 	for _, i := range r.Images {
 		names := "without a name"
 		if len(i.Names) > 0 {
-			names = fmt.Sprint(i.Names)
+			names = strings.Join(i.Names, ", ")
 		}
-		out = append(out, fmt.Sprintf("image %s %s, %d layers", short(i.ID), names, len(i.Diffs)))
+		out = append(out, fmt.Sprintf("image %s of %d layers: %s", short(i.ID), len(i.Diffs), names))
 	}
 	for _, c := range slices.Sorted(maps.Keys(r.Layers)) {
 		l := r.Layers[c]
-		out = append(out, fmt.Sprintf("layer %s, %d bytes: move %s", short(digest.Digest(c)), l.Size, r.overlay(l.CacheID, "diff")))
+		out = append(out, fmt.Sprintf("layer %s, %d bytes: from %s", short(digest.Digest(l.Diff)), l.Size, r.overlay(l.CacheID, "diff")))
 	}
 	for _, c := range r.Containers {
-		out = append(out, fmt.Sprintf("container %s %s: move %s", shortID(c.ID), c.Name, r.overlay(c.MountID, "diff")))
+		out = append(out, fmt.Sprintf("container %s (%s): writable layer from %s", c.Name, shortID(c.ID), r.overlay(c.MountID, "diff")))
 	}
-	return out
+	for _, v := range r.Volumes {
+		out = append(out, fmt.Sprintf("volume %s: stays where it is", v))
+	}
+	return append(out, "networks: network/files/local-kv.db stays where it is")
+}
+
+// account writes to a file what was carried over and what was not.
+func (r *Root) account(dir string) error {
+	lines := append([]string{"Taken over from Docker's classic image store, begun " + r.Begun.Format(time.RFC3339) + ":"}, r.Plan()...)
+	if len(r.Left) > 0 {
+		lines = append(append(lines, "", "Not carried over:"), r.Left...)
+	}
+	return atomicfile.Write(filepath.Join(dir, "account.txt"), []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }

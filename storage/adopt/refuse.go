@@ -17,8 +17,20 @@ var foreign = [...]string{"aufs", "btrfs", "devicemapper", "fuse-overlayfs", "ov
 // wayOut is what to do about images that cannot be carried over.
 const wayOut = "with the Docker that wrote them, save what you need (docker save, docker push, docker commit for containers), then give gantry an empty data root and load it"
 
+// refuseElsewhere is for layers that cannot be renamed to where ours are.
+func (r *Root) refuseElsewhere() {
+	if has(r.overlay()) && !sameFileSystem(r.overlay(), r.Dir) {
+		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is on another file system than %s: layers are taken over by rename; bring them together (gantry migrate --from %s --to DIR --copy)",
+			r.overlay(), r.Dir, r.Dir))
+	}
+}
+
 // recognise looks for data of storage drivers and versions that cannot be adopted.
 func (r *Root) recognise() error {
+	if from, err := os.ReadFile(filepath.Join(r.Dir, relocation)); err == nil {
+		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is being filled from %s: call gantry migrate --from %s --to %s again, which completes it", r.Dir, from, from, r.Dir))
+		return nil
+	}
 	if has(filepath.Join(r.Dir, "graph")) && !has(filepath.Join(r.Dir, "image")) {
 		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is of a Docker before 1.10 (it has the directory graph), whose images have other IDs: start Docker 1.10 to 28 on it once, which converts it, or %s",
 			r.Dir, wayOut))
@@ -56,16 +68,13 @@ func hasImages(dir string) bool {
 	return false
 }
 
-// databases are those that dockerd and its containerd keep locked while they run.
-var databases = [...]string{"volumes/metadata.db", "buildkit/cache.db", "buildkit/metadata_v2.db", "containerd/daemon/io.containerd.metadata.v1.bolt/meta.db"}
+// databases are files that engines keep locked while they run: gantry, dockerd and its containerd.
+var databases = [...]string{"gantry.lock", "volumes/metadata.db", "buildkit/cache.db", "buildkit/metadata_v2.db", "containerd/daemon/io.containerd.metadata.v1.bolt/meta.db"}
 
 // refuseBusy finds out whether somebody uses the data root now.
 func (r *Root) refuseBusy() {
-	for _, name := range databases {
-		if locked(filepath.Join(r.Dir, name)) {
-			r.Refusals = append(r.Refusals, fmt.Sprintf("%s is in use: another engine has %s open; stop it first (systemctl stop docker.socket docker)", r.Dir, name))
-			break
-		}
+	if open := Busy(r.Dir); open != "" {
+		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is in use: another engine has %s open; stop it first (systemctl stop docker.socket docker)", r.Dir, open))
 	}
 	for _, c := range r.Containers {
 		if c.Running && uses(c.Pid, c.MountID) {
@@ -75,7 +84,7 @@ func (r *Root) refuseBusy() {
 	}
 }
 
-// locked reports whether another process holds the lock of a bbolt database.
+// locked reports whether another process holds the lock of a file.
 func locked(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -94,7 +103,7 @@ func uses(pid int, mountID string) bool {
 	return err == nil && strings.Contains(string(mounts), mountID+"/diff")
 }
 
-// readLeft lists what the directories have that nothing carried over refers to.
+// readLeft lists the volumes, which stay, and what the directories have that nothing carried over refers to.
 func (r *Root) readLeft() error {
 	entries, err := readDir(r.overlay())
 	if err != nil {
@@ -109,8 +118,14 @@ func (r *Root) readLeft() error {
 	if len(unknown) > 0 {
 		r.Left = append(r.Left, fmt.Sprintf("%d directories in %s that no image or container has (build cache, or what dockerd forgot to delete): delete them when you like", len(unknown), r.overlay()))
 	}
+	volumes, err := readDir(filepath.Join(r.Dir, "volumes"))
+	for _, v := range volumes {
+		if v.IsDir() {
+			r.Volumes = append(r.Volumes, v.Name())
+		}
+	}
 	if entries, err := readDir(filepath.Join(r.Dir, "buildkit")); err == nil && len(entries) > 0 {
 		r.Left = append(r.Left, "the build cache in buildkit/: its next build begins without one")
 	}
-	return nil
+	return err
 }

@@ -48,6 +48,7 @@ func Survey(dir string) (*Root, error) {
 		return nil, err
 	}
 	r.refuseBusy()
+	r.refuseElsewhere()
 	return r, r.readLeft()
 }
 
@@ -122,6 +123,9 @@ func (r *Root) take(layers map[storage.ChainID]Layer, chain storage.ChainID) err
 		l, ok := layers[c]
 		if !ok {
 			return fmt.Errorf("layer %s is missing or broken", c)
+		}
+		if !has(r.overlay(l.CacheID, "diff")) {
+			return fmt.Errorf("layer %s has no directory %s", c, r.overlay(l.CacheID, "diff"))
 		}
 		if len(stack) > len(layers) {
 			return fmt.Errorf("layer %s is its own parent", c)
