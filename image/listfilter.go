@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"gantry/internal/filter"
@@ -89,37 +88,11 @@ func (s *shelf) ageFilter(ctx context.Context, f filter.Args) ([]func(*entry) bo
 
 // untilTest is the filter until: images made before that time.
 func untilTest(f filter.Args) (func(*entry) bool, error) {
-	values := f.Get("until")
-	switch len(values) {
-	case 0:
-		return func(*entry) bool { return true }, nil
-	case 1:
-	default:
-		return nil, errdefs.ErrInvalidArgument.WithMessage("more than one until filter specified")
-	}
-	limit, err := parseTime(values[0], time.Now())
+	limit, err := f.Until(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return func(e *entry) bool { return e.created().Before(limit) }, nil
-}
-
-// parseTime reads the time formats of the API's filters: seconds since 1970, with
-// nanoseconds behind a dot; a duration before now; RFC 3339 and its beginnings, in local time.
-func parseTime(v string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(v); err == nil {
-		return now.Add(-d), nil
-	}
-	if n, err := strconv.ParseFloat(v, 64); err == nil {
-		sec := int64(n)
-		return time.Unix(sec, int64((n-float64(sec))*1e9)), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02Z07:00", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, v, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("failed to parse value as time or duration: %q", v))
+	return func(e *entry) bool { return limit.IsZero() || e.created().Before(limit) }, nil
 }
 
 func checkPatterns(patterns []string) error {

@@ -32,9 +32,8 @@ func Send(conn *net.UnixConn, msg []byte, files ...*os.File) error {
 }
 
 // Receive reads one message into buf and returns its length and descriptors,
-// which the caller owns. They are close-on-exec. Errors: io.EOF from a peer
-// that is gone comes as n == 0 without error on SOCK_SEQPACKET; a message
-// larger than buf is an error.
+// which the caller owns. They are close-on-exec. Errors: io.EOF when the peer
+// is gone; a message larger than buf, or with more files than a message can have.
 func Receive(conn *net.UnixConn, buf []byte) (n int, files []*os.File, err error) {
 	oob := make([]byte, unix.CmsgSpace(MaxFiles*4))
 	n, oobn, flags, _, err := conn.ReadMsgUnix(buf, oob)

@@ -137,8 +137,8 @@ func (a Args) Until(now time.Time) (time.Time, error) {
 	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage("more than one until filter specified")
 }
 
-// layouts are what clients write without a zone, longest first; as dockerd, they are local times.
-var layouts = [...]string{"2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02"}
+// layouts are what clients write beside RFC 3339, longest first; without a zone they are local times, as in dockerd.
+var layouts = [...]string{"2006-01-02T15:04:05.999999999", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02T15", "2006-01-02Z07:00", "2006-01-02"}
 
 func parseTime(v string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(v); err == nil {
