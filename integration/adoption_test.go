@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"gantry/internal/testkit"
+
+	"golang.org/x/sys/unix"
 )
 
 // classic makes a data root with dockerd, by what fill does, and returns the stopped engine.
@@ -84,5 +86,86 @@ func TestAClassicDataRootIsTakenOver(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(root.DataRoot(), "image")); err == nil {
 		t.Error("the classic image store is still there")
+	}
+}
+
+// Nothing of a data root is touched while dockerd, or what dockerd has left running, uses it; after a power failure
+// it is taken over as it lies there.
+func TestAClassicDataRootAfterAPowerFailure(t *testing.T) {
+	if os.Getenv(testkit.EngineEnv) == "dockerd" {
+		t.Skip("the engine under test is dockerd")
+	}
+	if _, err := exec.LookPath("dockerd"); err != nil {
+		t.Skip("the machine has no dockerd (package docker.io)")
+	}
+	e := testkit.Start(t, testkit.Options{Engine: "dockerd", Unchecked: true})
+	d := e.Session(t)
+	d.LoadBusybox()
+	d.Docker("run", "-d", "--name", "always", "--restart", "always", "--health-cmd", "true", "--health-interval", "100ms", "--log-driver", "local",
+		"busybox", "sh", "-c", "echo begun; exec sleep 1000")
+	d.Docker("run", "-d", "--name", "once", "busybox", "sleep", "1000")
+	gantry := operatorsTool(t)
+	refused := func(why string) {
+		t.Helper()
+		out, err := gantry("migrate", "--from", e.DataRoot())
+		if err == nil || !strings.Contains(out, why) {
+			t.Errorf("it is not refused with %q: %v\n%s", why, err, out)
+		}
+		if _, err := os.Stat(filepath.Join(e.DataRoot(), "adopted")); err == nil {
+			t.Error("it has been touched")
+		}
+	}
+	refused("is in use")
+	if err := e.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	refused("container once")  // which outlives dockerd
+	_ = e.Namespaces().Close() // everything is killed
+	if out, err := gantry("migrate", "--from", e.DataRoot(), "--dry-run"); err != nil || !strings.Contains(out, "container once") {
+		t.Errorf("the dry run says %v\n%s", err, out)
+	}
+	if out, err := gantry("migrate", "--from", e.DataRoot()); err != nil || !strings.Contains(out, "Done.") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s := adopting(t, e)
+	s.Eventually("the container with a restart policy runs, healthy", func() bool {
+		return s.Docker("inspect", "-f", "{{.State.Status}} {{.State.Health.Status}}", "always") == "running healthy"
+	})
+	if got := s.Docker("logs", "always"); got != "begun\nbegun" {
+		t.Errorf("logs are %q", got)
+	}
+	if got := s.Docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "once"); got != "exited 255" {
+		t.Errorf("the container without a restart policy is %s", got)
+	}
+	s.Docker("rm", "-f", "always", "once")
+}
+
+// powerFailure ends all that a killed engine has left, with its mounts.
+func powerFailure(t *testing.T, e *testkit.Engine) {
+	t.Helper()
+	for _, p := range e.Processes() {
+		_ = unix.Kill(p.Pid, unix.SIGKILL) // it may have ended with its parent
+	}
+	mounts, err := filepath.Glob(filepath.Join(e.DataRoot(), "overlay2/*/merged"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if out, err := e.Namespaces().Run("umount", "-l", m); err != nil {
+			t.Fatalf("umount %s: %v\n%s", m, err, out)
+		}
+	}
+}
+
+// operatorsTool builds cmd/gantry and returns what runs it.
+func operatorsTool(t *testing.T) func(args ...string) (string, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gantry")
+	if out, err := exec.Command("go", "build", "-o", path, "gantry/cmd/gantry").CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	return func(args ...string) (string, error) {
+		out, err := exec.Command(path, args...).CombinedOutput()
+		return string(out), err
 	}
 }

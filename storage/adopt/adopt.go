@@ -81,9 +81,6 @@ type Container struct {
 	MountID string
 	InitID  string
 	Driver  string
-
-	Running bool // according to its record
-	Pid     int
 }
 
 // Empty reports that there is nothing to carry over.

@@ -19,10 +19,6 @@ const recordFile = "config.v2.json"
 // summary is as much of a container's record as adoption needs.
 type summary struct {
 	ID, Name, Driver, Image string
-	State                   struct {
-		Running bool
-		Pid     int
-	}
 }
 
 // readContainers reads the containers that are not ours already, and takes their layers.
@@ -75,7 +71,7 @@ func (r *Root) readContainer(id string) (Container, error) {
 	if err == nil && s.ID != id {
 		err = fmt.Errorf("its record is that of %q", s.ID)
 	}
-	return Container{ID: s.ID, Name: strings.TrimPrefix(s.Name, "/"), Image: s.Image, Driver: s.Driver, Running: s.State.Running, Pid: s.State.Pid}, err
+	return Container{ID: s.ID, Name: strings.TrimPrefix(s.Name, "/"), Image: s.Image, Driver: s.Driver}, err
 }
 
 func parseRecord(data []byte) (s summary, err error) {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,10 +77,11 @@ func (r *Root) refuseBusy() {
 	if open := Busy(r.Dir); open != "" {
 		r.Refusals = append(r.Refusals, fmt.Sprintf("%s is in use: another engine has %s open; stop it first (systemctl stop docker.socket docker)", r.Dir, open))
 	}
+	mounted := mountedLayers()
 	for _, c := range r.Containers {
-		if c.Running && uses(c.Pid, c.MountID) {
-			r.Refusals = append(r.Refusals, fmt.Sprintf("container %s (%s) is running, as process %d, without an engine that could be asked: start dockerd, and stop the container with it (docker stop %s)",
-				c.Name, shortID(c.ID), c.Pid, c.Name))
+		if pid := mounted[c.MountID]; pid != 0 {
+			r.Refusals = append(r.Refusals, fmt.Sprintf("container %s (%s) is running without an engine that could be asked, or its files are still mounted (process %d sees them): start dockerd and stop the container with it (docker stop %s), or unmount %s",
+				c.Name, shortID(c.ID), pid, c.Name, r.overlay(c.MountID, "merged")))
 		}
 	}
 }
@@ -94,13 +96,34 @@ func locked(path string) bool {
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
-// uses reports whether a process stands on the rw layer of that name: its number alone may be somebody else's by now.
-func uses(pid int, mountID string) bool {
-	if pid <= 0 {
-		return false
+// upperDir is how an overlay of Docker's shows whose it is in mountinfo, proc(5).
+var upperDir = regexp.MustCompile(`upperdir=[^, ]*/overlay2/([^/, ]+)/diff`)
+
+// mountedLayers returns the rw layers that are mounted in any mount namespace that has a process, and such a process.
+// The process number in a record would not do: it may be another one's by now.
+func mountedLayers() map[string]int {
+	out := map[string]int{}
+	seen := map[string]bool{}
+	processes, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, p := range processes {
+		namespace, err := os.Readlink(p + "/ns/mnt")
+		if err != nil || seen[namespace] {
+			continue // it has ended, or there was one in the same
+		}
+		mounts, err := os.ReadFile(p + "/mountinfo")
+		if err != nil {
+			continue
+		}
+		seen[namespace] = true
+		pid, err := strconv.Atoi(filepath.Base(p))
+		if err != nil {
+			continue
+		}
+		for _, m := range upperDir.FindAllSubmatch(mounts, -1) {
+			out[string(m[1])] = pid
+		}
 	}
-	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
-	return err == nil && strings.Contains(string(mounts), mountID+"/diff")
+	return out
 }
 
 // readLeft lists the volumes, which stay, and what the directories have that nothing carried over refers to.
