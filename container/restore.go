@@ -104,6 +104,11 @@ func (s *restorer) restoreOne(ctx context.Context, id string, running map[string
 	if err := s.index.reserve(r.Name, id); err != nil {
 		return err
 	}
+	if r.Chain == "" { // the record is dockerd's, or the image has no layers
+		if chain, err := s.cfg.Storage.ChainOf(ctx, id); err == nil {
+			r.Chain = chain
+		}
+	}
 	if r.ProcessLabel != "" {
 		if err := s.cfg.Security.AdoptLabels(r.ProcessLabel); err != nil {
 			s.cfg.Log.Warn("SELinux level of a container not reserved", "container", id, "label", r.ProcessLabel, "error", err)

@@ -56,7 +56,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	measured := metrics.New()
 	machine := boot.Step(s, "platform", host.Open, host.Config{})
 	boot.Do(s, "host limits", raiseLimits, limits{machine, cfg, log})
-	classic := boot.Step(s, "survey", surveyed, cfg.DataRoot)
+	classic := boot.Step(s, "survey", openSurvey, cfg)
 	boot.Step(s, "data root", openDataRoot, cfg)
 	supervisor := boot.Step(s, "supervisor", task.Begin, taskConfig(cfg)) // "runtime" waits for it
 	guard := boot.Step(s, "security", security.Open, securityConfig(cfg, machine))

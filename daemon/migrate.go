@@ -1,25 +1,40 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 
+	"gantry/config"
 	"gantry/container/record"
 	"gantry/image"
 	"gantry/internal/fault"
 	"gantry/storage"
 	"gantry/storage/adopt"
+	"gantry/storage/overlay"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
 )
 
-// surveyed is the data root as the daemon finds it: nil if there is nothing to adopt. It comes before anything
+// openSurvey is surveyed for the daemon, whose storage driver may be one that cannot take the layers.
+func openSurvey(ctx context.Context, cfg *config.Config) (*adopt.Root, error) {
+	r, err := surveyed(ctx, cfg.DataRoot)
+	driver := cmp.Or(os.Getenv("DOCKER_DRIVER"), cfg.Storage.Driver)
+	if r != nil && driver != "" && driver != adopt.Driver && driver != overlay.Name {
+		return nil, errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf(
+			"the data root %s has layers of Docker's overlay2, and the storage driver %s cannot take them over: set storage-driver to overlayfs, or to nothing", r.Dir, driver))
+	}
+	return r, err
+}
+
+// surveyed is the data root as it is found: nil if there is nothing to adopt. It comes before anything
 // is written, because a data root that is refused has to stay as it is.
 func surveyed(_ context.Context, dir string) (*adopt.Root, error) {
 	r, err := adopt.Survey(dir)

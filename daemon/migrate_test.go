@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"gantry/config"
 	"gantry/container/record"
 	"gantry/image"
 	"gantry/internal/fault"
@@ -307,6 +308,9 @@ func TestWhatMustNotBeTouchedIsNot(t *testing.T) {
 			t.Cleanup(func() { must(t, f.Close()) })
 			must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX))
 		}, "is in use"},
+		"a migration to it": {func(t *testing.T, root string) {
+			must(t, os.WriteFile(filepath.Join(root, "relocation"), []byte("/old"), 0o600))
+		}, "call gantry migrate --from /old --to"},
 		"a container of another driver": {func(t *testing.T, root string) {
 			rewriteGolden(t, root, `"Driver":"overlay2"`, `"Driver":"zfs"`)
 		}, "container golden (17761cd1f4ec) has the storage driver zfs"},
@@ -319,13 +323,24 @@ func TestWhatMustNotBeTouchedIsNot(t *testing.T) {
 			if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("it is not refused with %q: %v", c.want, err)
 			}
-			if _, err := surveyed(t.Context(), root); err == nil {
+			if _, err := openSurvey(t.Context(), &config.Config{DataRoot: root}); err == nil {
 				t.Error("the daemon opens it")
 			}
 			if after := listing(t, root); after != before {
 				t.Errorf("%s\nbecame\n%s", before, after)
 			}
 		})
+	}
+}
+
+func TestAnotherConfiguredDriverIsRefused(t *testing.T) {
+	root := golden(t)
+	cfg := &config.Config{DataRoot: root}
+	for driver, ok := range map[string]bool{"native": false, "overlay2": true, "": true} {
+		cfg.Storage.Driver = driver
+		if r, err := openSurvey(t.Context(), cfg); (r != nil) != ok || (err == nil) != ok {
+			t.Errorf("%q: %v", driver, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,6 +88,44 @@ func TestAClassicDataRootIsTakenOver(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root.DataRoot(), "image")); err == nil {
 		t.Error("the classic image store is still there")
 	}
+}
+
+// dockerd with the containerd image store keeps a container's record without what gantry adds to it.
+func TestARecordOfTheContainerdImageStoreIsTakenOver(t *testing.T) {
+	s := testkit.Start(t, testkit.Options{Engine: "gantryd"}).Session(t)
+	s.LoadBusybox()
+	id := s.Docker("run", "-d", "--name", "theirs", "busybox", "sh", "-c", "echo begun; echo x >> /made; cat /made")
+	s.Docker("wait", "theirs")
+	size := s.Docker("ps", "-as", "--format", "{{.Size}}")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.DataRoot(), "containers", id, "config.v2.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil || all["Gantry"] == nil {
+		t.Fatalf("%v in %s", err, data)
+	}
+	delete(all, "Gantry")
+	if data, err = json.Marshal(all); err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	if err == nil {
+		err = s.Launch()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Docker("ps", "-as", "--format", "{{.Size}}"); got != size {
+		t.Errorf("size is %s, was %s", got, size)
+	}
+	if got := s.Docker("start", "-a", "theirs"); got != "begun\nx\nx" {
+		t.Errorf("it says %q", got)
+	}
+	s.Docker("rm", "theirs")
 }
 
 // Nothing of a data root is touched while dockerd, or what dockerd has left running, uses it; after a power failure

@@ -98,6 +98,9 @@ func (a *Adoption) AdoptLayer(ctx context.Context, l Unpacked) (ChainID, error) 
 	}
 	fault.Point("storage.adopt.prepared")
 	dir, err := s.moveIn(ctx, key, l.Dir, known)
+	if errdefs.IsNotFound(err) {
+		err = errors.Join(err, s.snapshots.Remove(ctx, key))
+	}
 	if err != nil {
 		return "", fmt.Errorf("layer %s: %w", l.Layer, err)
 	}
@@ -124,6 +127,9 @@ func (a *Adoption) AdoptRW(ctx context.Context, id string, parent ChainID, dir s
 		return err
 	}
 	to, err := a.s.moveIn(a.s.Context(ctx), id, dir, known)
+	if errdefs.IsNotFound(err) {
+		err = errors.Join(err, a.s.RemoveRW(ctx, id))
+	}
 	if err != nil {
 		return fmt.Errorf("writable layer of container %s: %w", id, err)
 	}
@@ -132,7 +138,7 @@ func (a *Adoption) AdoptRW(ctx context.Context, id string, parent ChainID, dir s
 }
 
 // moveIn renames dir to the place of a snapshot's own files, and returns the directory of the snapshot. A
-// directory that is not there any more was moved earlier, if the snapshot is older than this call.
+// directory that is not there any more was moved earlier, if the snapshot is older than this call. Errors: not found (dir).
 func (s *stores) moveIn(ctx context.Context, key, dir string, known bool) (string, error) {
 	home, err := s.dirOf(ctx, key)
 	if err != nil {
@@ -143,7 +149,7 @@ func (s *stores) moveIn(ctx context.Context, key, dir string, known bool) (strin
 		return home, nil
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return "", errors.Join(errdefs.ErrNotFound.WithMessage("there is no "+dir), s.snapshots.Remove(ctx, key))
+		return "", errdefs.ErrNotFound.WithMessage("there is no " + dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("move %s to %s: %w", dir, home, err)

@@ -103,6 +103,21 @@ func (s *chains) Unpack(ctx context.Context, parent ChainID, layer DiffID, tar i
 	return chain, err
 }
 
+// ChainOf returns the chain that an rw layer stands on, for records that do not say: those of dockerd with the containerd
+// image store. Between the two it has an init layer for each container. Errors: not found.
+func (s *chains) ChainOf(ctx context.Context, id string) (ChainID, error) {
+	ctx = s.Context(ctx)
+	for name := id; ; {
+		info, err := s.snapshots.Stat(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		if name = info.Parent; name == "" || digest.Digest(name).Validate() == nil {
+			return ChainID(name), nil
+		}
+	}
+}
+
 // MakeReady makes what the first container on a chain would have to wait for.
 func (s *chains) MakeReady(ctx context.Context, chain ChainID) error {
 	_, err := s.initLayer(s.Context(ctx), chain)
