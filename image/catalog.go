@@ -186,10 +186,34 @@ func (c *catalog) put(ctx context.Context, name string, target ocispec.Descripto
 		return replaced, err
 	}
 	err = store.Delete(ctx, danglingName(target.Digest))
-	if errdefs.IsNotFound(err) {
-		err = nil
+	if err != nil && !errdefs.IsNotFound(err) {
+		return replaced, err
 	}
-	return replaced, err
+	return replaced, c.dropStandIn(ctx, name, target.Digest)
+}
+
+// dropStandIn takes the name repo@digest from an adopted image, once the image that has that digest is here
+// and has a name in the repository: it finds itself.
+func (c *catalog) dropStandIn(ctx context.Context, name string, d digest.Digest) error {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return nil //nolint:nilerr // there is no such name
+	}
+	full, err := reference.WithDigest(reference.TrimNamed(named), d)
+	if err != nil {
+		return err
+	}
+	other, err := c.store.Images().Get(ctx, full.String())
+	if errdefs.IsNotFound(err) || err == nil && other.Target.Digest == d {
+		return nil
+	}
+	if err == nil {
+		err = c.keepDangling(ctx, other)
+	}
+	if err != nil {
+		return err
+	}
+	return c.store.Images().Delete(ctx, other.Name)
 }
 
 // keepDangling gives an image that is about to lose the name old a dangling one, if it is the last.
