@@ -138,9 +138,7 @@ func (s *creator) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	if err := s.joinNetworks(ctx, r, req.Networking); err != nil {
 		return nil, nil, err
 	}
-	if host.LogConfig.Type == "json-file" {
-		r.LogPath = filepath.Join(s.dir, id, id+"-json.log")
-	}
+	r.LogPath = s.logPath(r)
 	return r, warnings, nil
 }
 

@@ -104,11 +104,7 @@ func (s *restorer) restoreOne(ctx context.Context, id string, running map[string
 	if err := s.index.reserve(r.Name, id); err != nil {
 		return err
 	}
-	if r.Chain == "" { // the record is dockerd's, or the image has no layers
-		if chain, err := s.cfg.Storage.ChainOf(ctx, id); err == nil {
-			r.Chain = chain
-		}
-	}
+	s.complete(ctx, r)
 	if r.ProcessLabel != "" {
 		if err := s.cfg.Security.AdoptLabels(r.ProcessLabel); err != nil {
 			s.cfg.Log.Warn("SELinux level of a container not reserved", "container", id, "label", r.ProcessLabel, "error", err)
@@ -126,6 +122,18 @@ func (s *restorer) restoreOne(ctx context.Context, id string, running map[string
 		s.cfg.Log.Error("container not restored in full", "container", id, "error", err)
 	}
 	return nil
+}
+
+// complete adds what dockerd does not write to a record, or not before the first start. The record is not published yet.
+func (s *restorer) complete(ctx context.Context, r *record.Container) {
+	if r.Chain == "" {
+		if chain, err := s.cfg.Storage.ChainOf(ctx, r.ID); err == nil {
+			r.Chain = chain
+		}
+	}
+	if r.LogPath == "" {
+		r.LogPath = s.logPath(r)
+	}
 }
 
 // neverCreated reports whether a directory is what a create left that was killed: there is nothing in it yet.

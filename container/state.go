@@ -218,3 +218,11 @@ func (c *Container) await(ctx context.Context, ok func(r *record.Container, exit
 		}
 	}
 }
+
+// logPath is where json-file writes the log of a container; "" for other drivers.
+func (s *records) logPath(r *record.Container) string {
+	if r.HostConfig.LogConfig.Type != "json-file" {
+		return ""
+	}
+	return filepath.Join(s.dir, r.ID, r.ID+"-json.log")
+}

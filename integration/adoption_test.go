@@ -16,16 +16,25 @@ import (
 // classic makes a data root with dockerd, by what fill does, and returns the stopped engine.
 func classic(t *testing.T, fill func(*testkit.Session)) *testkit.Engine {
 	t.Helper()
+	e := reference(t)
+	fill(e.Session(t))
+	if err := e.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// reference starts dockerd with busybox in it.
+func reference(t *testing.T) *testkit.Engine {
+	t.Helper()
+	if os.Getenv(testkit.EngineEnv) == "dockerd" {
+		t.Skip("the engine under test is dockerd")
+	}
 	if _, err := exec.LookPath("dockerd"); err != nil {
 		t.Skip("the machine has no dockerd (package docker.io)")
 	}
 	e := testkit.Start(t, testkit.Options{Engine: "dockerd", Unchecked: true})
-	s := e.Session(t)
-	s.LoadBusybox()
-	fill(s)
-	if err := e.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	e.Session(t).LoadBusybox()
 	return e
 }
 
@@ -36,9 +45,6 @@ func adopting(t *testing.T, e *testkit.Engine) *testkit.Session {
 }
 
 func TestAClassicDataRootIsTakenOver(t *testing.T) {
-	if os.Getenv(testkit.EngineEnv) == "dockerd" {
-		t.Skip("the engine under test is dockerd")
-	}
 	var id, layers, container string
 	root := classic(t, func(s *testkit.Session) {
 		container = s.Docker("run", "-d", "--name", "stopped", "-v", "/anon", "-v", "vol:/data", "--restart", "on-failure:2", "-e", "A=b",
@@ -131,15 +137,8 @@ func TestARecordOfTheContainerdImageStoreIsTakenOver(t *testing.T) {
 // Nothing of a data root is touched while dockerd, or what dockerd has left running, uses it; after a power failure
 // it is taken over as it lies there.
 func TestAClassicDataRootAfterAPowerFailure(t *testing.T) {
-	if os.Getenv(testkit.EngineEnv) == "dockerd" {
-		t.Skip("the engine under test is dockerd")
-	}
-	if _, err := exec.LookPath("dockerd"); err != nil {
-		t.Skip("the machine has no dockerd (package docker.io)")
-	}
-	e := testkit.Start(t, testkit.Options{Engine: "dockerd", Unchecked: true})
+	e := reference(t)
 	d := e.Session(t)
-	d.LoadBusybox()
 	d.Docker("run", "-d", "--name", "always", "--restart", "always", "--health-cmd", "true", "--health-interval", "100ms", "--log-driver", "local",
 		"busybox", "sh", "-c", "echo begun; exec sleep 1000")
 	d.Docker("run", "-d", "--name", "once", "busybox", "sleep", "1000")
@@ -207,4 +206,58 @@ func operatorsTool(t *testing.T) func(args ...string) (string, error) {
 		out, err := exec.Command(path, args...).CombinedOutput()
 		return string(out), err
 	}
+}
+
+// registry runs Debian's docker-registry at 127.0.0.1:5000 in the namespaces of an engine.
+func registry(s *testkit.Session, dir string) {
+	s.T.Helper()
+	if _, err := exec.LookPath("docker-registry"); err != nil {
+		s.T.Skip("the machine has no docker-registry (package docker-registry)")
+	}
+	config := s.Path("registry.yml")
+	text := "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: " + dir + "\nhttp:\n  addr: 127.0.0.1:5000\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		s.T.Fatal(err)
+	}
+	cmd := exec.Command("docker-registry", "serve", config)
+	if err := s.Namespaces().Start(cmd); err != nil {
+		s.T.Fatal(err)
+	}
+	s.T.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	s.Eventually("the registry answers", func() bool {
+		conn, err := s.Namespaces().Dial("tcp", "127.0.0.1:5000")
+		return err == nil && conn.Close() == nil
+	})
+}
+
+func TestAPulledImageKeepsTheDigestOfItsRegistry(t *testing.T) {
+	var digest, id string
+	blobs := t.TempDir()
+	root := classic(t, func(s *testkit.Session) {
+		registry(s, blobs)
+		s.Docker("tag", "busybox", "127.0.0.1:5000/box:1")
+		s.Docker("push", "127.0.0.1:5000/box:1")
+		s.Docker("rmi", "busybox", "127.0.0.1:5000/box:1")
+		s.Docker("pull", "127.0.0.1:5000/box:1")
+		digest = s.Docker("inspect", "-f", "{{index .RepoDigests 0}}", "127.0.0.1:5000/box:1")
+		id = s.Docker("inspect", "-f", "{{.Id}}", "127.0.0.1:5000/box:1")
+		s.Docker("create", "--name", "byid", id, "true")
+	})
+	s := adopting(t, root)
+	if got := s.Docker("inspect", "-f", "{{.RepoDigests}}", "127.0.0.1:5000/box:1"); got != "["+digest+"]" {
+		t.Errorf("digests are %s, were %s", got, digest)
+	}
+	for _, ref := range []string{digest, id, id[7:19]} {
+		if got := s.Docker("run", "--rm", ref, "echo", "runs"); got != "runs" {
+			t.Errorf("%s: %q", ref, got)
+		}
+	}
+	if got := s.Docker("ps", "-aq", "--filter", "ancestor="+id); got == "" {
+		t.Error("the container is not found by its image's old ID")
+	}
+	s.Docker("start", "-a", "byid")
+	s.Docker("rm", "byid")
 }
