@@ -2,11 +2,15 @@ package network
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 
+	"gantry/network/driver"
 	"gantry/network/firewall"
 	"gantry/network/ports"
 	"gantry/network/sandbox"
@@ -16,39 +20,107 @@ import (
 
 // Adopt takes over the sandbox of a container that ran on while there was no daemon.
 func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) error {
-	n, _, err := s.resolve(Request{Mode: r.Mode})
-	if err != nil {
-		return err
+	c := &connection{id: r.ContainerID, name: r.Name, request: r, sandboxID: sb.ID, key: sb.Key, ports: sb.Ports}
+	if len(sb.Endpoints) == 0 {
+		sb.Endpoints = map[string]*network.EndpointSettings{r.Mode: {}}
 	}
-	c := &connection{id: r.ContainerID, name: r.Name, network: n.Name}
 	if err := s.enter(c.id); err != nil {
 		return err
 	}
-	defer s.settle(c)
-	c.sandbox = sb
-	e := sb.Endpoints[n.Name]
-	if e == nil {
-		e = &network.EndpointSettings{}
-		c.sandbox.Endpoints = map[string]*network.EndpointSettings{n.Name: e}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(sb.Endpoints)) {
+		e, err := s.adoptEndpoint(c, name, sb.Endpoints[name])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.endpoints = append(c.endpoints, e)
 	}
-	if n.Name != network.NetworkBridge || !e.IPAddress.IsValid() || len(e.EndpointID) < 7 {
-		return nil
+	s.findInterfaces(c)
+	if e := publisher(c.endpoints); e != nil {
+		s.rebind(ctx, c, e.settings.IPAddress)
 	}
-	c.veth = "veth" + e.EndpointID[:7]
-	if err := s.subnet.Claim(e.IPAddress); err != nil {
-		slog.Warn("address of a running container cannot be claimed", "container", c.id, "address", e.IPAddress, "err", err)
-	} else {
-		c.address = e.IPAddress
+	s.settle(c)
+	errs = append(errs, s.publish(ctx, rulesOf(c.bindings), nil), s.resolveNames(ctx, c.endpoints...))
+	return errors.Join(errs...)
+}
+
+// adoptEndpoint takes an endpoint over as it was recorded. An address that cannot be claimed is used all the same: the
+// container has it.
+func (s *Service) adoptEndpoint(c *connection, nameOrID string, settings *network.EndpointSettings) (*endpoint, error) {
+	if settings == nil {
+		settings = &network.EndpointSettings{}
 	}
-	s.rebind(ctx, c, e.IPAddress)
-	return s.publish(ctx, rulesOf(c.bindings), nil)
+	if nameOrID == network.NetworkDefault {
+		nameOrID = network.NetworkBridge
+	}
+	l, err := s.find(nameOrID)
+	if err == nil {
+		err = s.use(l)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("container %s is in a network that is gone: %w", c.id, err)
+	}
+	e := &endpoint{lan: l, settings: settings.Copy(), link: driver.Endpoint{ID: settings.EndpointID}}
+	if l.named() && len(settings.DNSNames) == 0 { // a record of before
+		e.settings.DNSNames = dnsNames(c.request.names(), settings.Aliases)
+	}
+	for _, p := range []netip.Prefix{
+		netip.PrefixFrom(settings.IPAddress, settings.IPPrefixLen), netip.PrefixFrom(settings.GlobalIPv6Address, settings.GlobalIPv6PrefixLen),
+	} {
+		if !p.IsValid() {
+			continue
+		}
+		e.link.Addresses = append(e.link.Addresses, p)
+		at := slices.IndexFunc(l.subnets, func(sub subnet) bool { return sub.Prefix.Contains(p.Addr()) })
+		if at < 0 {
+			slog.Warn("address of a running container is not of its network", "container", c.id, "address", p, "network", l.record.Name)
+			continue
+		}
+		sub := l.subnets[at]
+		if route := l.driver.Route(l.conf, sub.Subnet); p.Addr().Is4() {
+			e.route4 = route
+		} else {
+			e.route6 = route
+		}
+		if err := sub.addresses.Claim(p.Addr()); err != nil {
+			slog.Warn("address of a running container cannot be claimed", "container", c.id, "address", p, "err", err)
+			continue
+		}
+		e.held = append(e.held, held{sub.addresses, p.Addr()})
+	}
+	return e, nil
+}
+
+// findInterfaces looks up what the endpoints' interfaces are called, by the addresses that they have.
+func (s *Service) findInterfaces(c *connection) {
+	if c.key == "" {
+		return
+	}
+	ns, err := sandbox.Join(c.key)
+	if err != nil {
+		slog.Warn("sandbox of a running container cannot be opened", "container", c.id, "sandbox", c.key, "err", err)
+		return
+	}
+	defer ns.Release()
+	names, err := ns.Interfaces()
+	if err != nil {
+		slog.Warn("interfaces of a running container cannot be listed", "container", c.id, "err", err)
+	}
+	for _, e := range c.endpoints {
+		for _, a := range e.link.Addresses {
+			if name := names[a.Addr()]; name != "" {
+				e.link.Interface = name
+			}
+		}
+	}
 }
 
 // rebind reserves the ports again. One that a process has taken meanwhile is published all the same: its rule has
 // gone on leading to the container.
 func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
-	for _, p := range sortedPorts(c.sandbox.Ports) {
-		for _, b := range c.sandbox.Ports[p] {
+	for _, p := range sortedPorts(c.ports) {
+		for _, b := range c.ports[p] {
 			port, err := strconv.ParseUint(b.HostPort, 10, 16)
 			if err != nil {
 				continue
@@ -70,7 +142,7 @@ func (s *Service) Settle(ctx context.Context) error {
 	claimed := map[string]bool{}
 	s.mu.Lock()
 	for _, c := range s.connected {
-		claimed[c.sandbox.Key] = true
+		claimed[c.key] = true
 	}
 	s.mu.Unlock()
 	lost := slices.DeleteFunc(slices.Clone(s.before.keys), func(key string) bool { return claimed[key] })
@@ -97,11 +169,22 @@ func (s *Service) withdrawUnclaimed(ctx context.Context) error {
 }
 
 // Renamed updates the names of a connected container.
-func (s *Service) Renamed(_ context.Context, containerID, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if c := s.connected[containerID]; c != nil {
-		c.name = name
+func (s *Service) Renamed(ctx context.Context, containerID, name string) error {
+	c, err := s.connection(containerID)
+	if err != nil {
+		return nil // it is not running
 	}
-	return nil
+	c.request.Name = name
+	endpoints := slices.Clone(c.endpoints)
+	for i, e := range endpoints {
+		if !e.lan.named() {
+			continue
+		}
+		renamed := *e
+		renamed.settings = e.settings.Copy()
+		renamed.settings.DNSNames = dnsNames(c.request.names(), e.settings.Aliases)
+		endpoints[i] = &renamed
+	}
+	s.update(c.id, func(now *connection) { now.name, now.request.Name, now.endpoints = name, name, endpoints })
+	return s.resolveNames(ctx, endpoints...)
 }

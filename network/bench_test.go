@@ -77,6 +77,7 @@ func benchLab(b *testing.B, change ...func(*Config)) *lab {
 	for _, c := range change {
 		c(&l.cfg)
 	}
+	addBridge(b, "bench0")
 	l.open(b)
 	b.Cleanup(func() {
 		l.close(b)

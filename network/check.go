@@ -3,26 +3,45 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
 )
 
+// want is an endpoint that is to be.
+type want struct {
+	lan      *lan
+	settings *network.EndpointSettings // a copy: its operational part is to be filled in
+	mac      network.HardwareAddr      // that the user wishes
+}
+
 // Check reports what Connect would refuse, without changing anything: unknown networks, an address outside its
 // network. Errors: not found ("network web not found"), invalid argument.
 func (s *Service) Check(_ context.Context, r Request) error {
-	_, _, err := s.resolve(r)
+	_, err := s.resolve(r)
 	if err != nil {
 		return err
 	}
-	_, err = s.wishes(r)
+	_, err = s.wishes(r, netip.Addr{})
 	return err
 }
 
-// resolve finds the network that a request is for, and the settings of the endpoint in it, which may be nil.
-func (s *Service) resolve(r Request) (*network.Network, *network.EndpointSettings, error) {
+// Name returns the name of a network. Errors: not found.
+func (s *Service) Name(_ context.Context, nameOrID string) (string, error) {
+	l, err := s.find(nameOrID)
+	if err != nil {
+		return "", err
+	}
+	return l.record.Name, nil
+}
+
+// resolve finds the networks that a request is for, that of its mode first and the others by name.
+func (s *Service) resolve(r Request) ([]want, error) {
 	mode := r.Mode
 	if mode == "" || mode == network.NetworkDefault {
 		mode = network.NetworkBridge
@@ -30,41 +49,119 @@ func (s *Service) resolve(r Request) (*network.Network, *network.EndpointSetting
 			mode = network.NetworkNone
 		}
 	}
-	n, err := s.find(mode)
+	first, err := s.find(mode)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var wanted *network.EndpointSettings
+	wants := []want{newWant(first, nil)}
 	for _, name := range slices.Sorted(maps.Keys(r.Endpoints)) {
-		found := n
+		l := first
 		if name != network.NetworkDefault {
-			if found, err = s.find(name); err != nil {
-				return nil, nil, err
+			if l, err = s.find(name); err != nil {
+				return nil, err
 			}
 		}
-		if found != n {
-			return nil, nil, errdefs.ErrInvalidArgument.WithMessage(
-				"container cannot be connected to network " + found.Name + ": its network mode is " + n.Name)
+		w := newWant(l, r.Endpoints[name])
+		if l == first {
+			wants[0] = w
+		} else {
+			wants = append(wants, w)
 		}
-		wanted = r.Endpoints[name]
 	}
-	return n, wanted, checkEndpoint(wanted)
+	slices.SortStableFunc(wants[1:], func(a, b want) int { return strings.Compare(a.lan.record.Name, b.lan.record.Name) })
+	for _, w := range wants {
+		if err := w.check(len(wants) > 1); err != nil {
+			return nil, err
+		}
+	}
+	return wants, nil
 }
 
-// checkEndpoint refuses what the default networks have not.
-func checkEndpoint(e *network.EndpointSettings) error {
+func newWant(l *lan, e *network.EndpointSettings) want {
+	e = e.Copy()
 	if e == nil {
-		return nil
+		e = &network.EndpointSettings{}
+	}
+	w := want{lan: l, settings: e, mac: desiredMAC(e)}
+	clearOperational(e)
+	return w
+}
+
+// check refuses what the network cannot give.
+func (w want) check(several bool) error {
+	r := &w.lan.record
+	switch {
+	case w.lan.driver == nil:
+		return errdefs.ErrPermissionDenied.WithMessage("cannot attach to a configuration network: " + r.Name)
+	case several && r.Name == network.NetworkNone:
+		return errdefs.ErrInvalidArgument.WithMessage("container cannot be connected to multiple networks with one of the networks in private (none) mode")
+	case several && r.Name == network.NetworkHost:
+		return errdefs.ErrInvalidArgument.WithMessage("container sharing network namespace with another container or host cannot be connected to any other network")
 	}
 	var errs []error
-	if e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address.IsValid() || e.IPAMConfig.IPv6Address.IsValid()) {
-		errs = append(errs, errors.New("user specified IP address is supported on user defined networks only"))
+	if c := w.settings.IPAMConfig; c != nil {
+		if w.lan.builtin && (c.IPv4Address.IsValid() || c.IPv6Address.IsValid()) {
+			errs = append(errs, errors.New("user specified IP address is supported on user defined networks only"))
+		} else {
+			errs = append(errs, w.checkAddress(c.IPv4Address, true), w.checkAddress(c.IPv6Address, false))
+		}
+		for _, a := range c.LinkLocalIPs {
+			if !a.IsLinkLocalUnicast() {
+				errs = append(errs, fmt.Errorf("invalid link-local IP address: %s", a))
+			}
+		}
 	}
-	if len(e.Aliases) > 0 {
+	if w.lan.builtin && len(w.settings.Aliases) > 0 {
 		errs = append(errs, errors.New("network-scoped aliases are only supported for user-defined networks"))
 	}
-	if len(errs) == 0 {
+	if _, err := sysctlsOf(w.settings); err != nil {
+		errs = append(errs, err)
+	}
+	if n := w.settings.DriverOpts[optInterface]; n != "" && (len(n) > 15 || strings.ContainsAny(n, "/ :\t\n") || n == "lo" || n == "." || n == "..") { // dev_valid_name, net/core/dev.c
+		errs = append(errs, fmt.Errorf("invalid interface name %q", n))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid config for network %s: invalid endpoint settings:\n%s", r.Name, err))
+	}
+	return nil
+}
+
+// checkAddress refuses an address that is in none of the subnets that the user chose.
+func (w want) checkAddress(a netip.Addr, v4 bool) error {
+	if !a.IsValid() {
 		return nil
 	}
-	return errdefs.ErrInvalidArgument.WithMessage("invalid endpoint settings: " + errors.Join(errs...).Error())
+	if a.Is4() != v4 {
+		return fmt.Errorf("invalid IPv%d address: %s", map[bool]int{true: 4, false: 6}[v4], a)
+	}
+	asked := false
+	for _, s := range w.lan.subnets {
+		if s.Prefix.Addr().Is4() != v4 || !s.asked {
+			continue
+		}
+		asked = true
+		if s.Prefix.Contains(a) {
+			return nil
+		}
+	}
+	if asked {
+		return fmt.Errorf("no configured subnet or ip-range contain the IP address %s", a)
+	}
+	return errors.New("user specified IP address is supported only when connecting to networks with user configured subnets")
+}
+
+// desiredMAC is what the user asked for. Settings that come from an earlier connection have the address that was made then,
+// which is nobody's wish.
+func desiredMAC(e *network.EndpointSettings) network.HardwareAddr {
+	if len(e.MacAddress) == 0 || e.IPAddress.Is4() && slices.Equal(e.MacAddress, network.HardwareAddr(macOf(e.IPAddress))) {
+		return nil
+	}
+	return e.MacAddress
+}
+
+// clearOperational keeps what the user configures.
+func clearOperational(e *network.EndpointSettings) {
+	e.NetworkID, e.EndpointID, e.IPPrefixLen, e.GlobalIPv6PrefixLen = "", "", 0, 0
+	e.Gateway, e.IPAddress, e.IPv6Gateway, e.GlobalIPv6Address = netip.Addr{}, netip.Addr{}, netip.Addr{}, netip.Addr{}
+	e.MacAddress, e.DNSNames = nil, nil
 }

@@ -45,6 +45,7 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	} {
 		t.Run(point, func(t *testing.T) {
 			dir := t.TempDir()
+			addBridge(t, "lab0")
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), crashEnv+"="+dir, fault.Env+"="+point)
 			out, err := cmd.CombinedOutput()

@@ -17,37 +17,26 @@ import (
 func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 	s.mu.Lock()
 	c := s.connected[containerID]
-	delete(s.connected, containerID)
-	s.mu.Unlock()
-	if c == nil || c.network == "" { // the latter is still being connected: its undoing is Connect's
+	if c == nil || !c.made { // the latter is still being connected: its undoing is Connect's
+		s.mu.Unlock()
 		return nil
 	}
+	delete(s.connected, containerID)
+	s.mu.Unlock()
 	rules := rulesOf(c.bindings)
 	errs := []error{s.publish(ctx, nil, rules), s.allocator.Release(c.bindings)}
 	s.forgetFlows(rules)
 	fault.Point("network.disconnect.withdrawn")
-	if c.address.IsValid() {
-		s.subnet.Release(c.address)
+	for _, e := range c.endpoints {
+		e.releaseAddresses()
+		s.unuse(e.lan)
 	}
-	s.background.Go(func() { s.takeDown(c) })
-	s.notify(c, s.nets[c.network], events.ActionDisconnect)
+	errs = append(errs, s.unresolve(ctx, c), s.resolveNames(ctx, c.endpoints...))
+	s.background.Go(func() { s.takeDown(context.WithoutCancel(ctx), c) })
+	for _, e := range c.endpoints {
+		s.tell(e.lan, events.ActionDisconnect, map[string]string{"container": c.id})
+	}
 	return errors.Join(errs...)
-}
-
-// takeDown removes what nobody waits for. The sandbox goes first: the kernel destroys namespaces that nobody is in several at
-// a time, interfaces included, while each interface that is removed by itself costs it 20 ms. That is left for
-// those which a process still has, such as a container that shares the network of this one.
-func (s *Service) takeDown(c *connection) {
-	if c.sandbox.Key != "" {
-		if err := sandbox.Remove(c.sandbox.Key); err != nil {
-			slog.Warn("cannot remove sandbox", "container", c.id, "sandbox", c.sandbox.Key, "err", err)
-		}
-	}
-	if c.veth != "" {
-		if err := sandbox.Delete(s.remover, c.veth); err != nil {
-			slog.Warn("cannot remove interface", "container", c.id, "interface", c.veth, "err", err)
-		}
-	}
 }
 
 // forgetFlows makes the kernel forget where the senders of datagrams to these ports were led before. A TCP connection ends by

@@ -248,13 +248,7 @@ func strangersNetwork(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	bridge, err := sandbox.EnsureBridge(host, "far0", netip.MustParsePrefix("198.51.100.1/24"), 1500)
-	if err == nil {
-		err = ns.Add(host, sandbox.Interface{
-			HostName: "far1", Name: "eth0", Bridge: bridge.Index, MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 3},
-			Address: netip.MustParsePrefix("198.51.100.2/24"), Gateway: netip.MustParseAddr("198.51.100.1"),
-		})
-	}
+	err = wire(host, ns, "far0", "far1", netip.MustParsePrefix("198.51.100.1/24"), netip.MustParsePrefix("198.51.100.2/24"))
 	if err != nil {
 		t.Fatal(err)
 	}

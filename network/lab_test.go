@@ -62,14 +62,22 @@ func outside() error {
 	if err := errors.Join(sandbox.Remove(ns.Key), os.Remove(dir)); err != nil {
 		return err
 	}
-	bridge, err := sandbox.EnsureBridge(host, "wire0", netip.MustParsePrefix(hostAddress+"/24"), 1500)
+	return wire(host, ns, "wire0", "wire1", netip.MustParsePrefix(hostAddress+"/24"), netip.MustParsePrefix(neighbourAddress+"/24"))
+}
+
+// wire puts a namespace on a bridge of the host, with its default route by the host.
+func wire(host *netlink.Handle, ns *sandbox.Namespace, bridge, port string, here, there netip.Prefix) error {
+	b, err := sandbox.EnsureBridge(host, sandbox.Bridge{Name: bridge, Addresses: []netip.Prefix{here}, MTU: 1500, Owner: "test"})
 	if err != nil {
 		return err
 	}
-	return ns.Add(host, sandbox.Interface{
-		HostName: "wire1", Name: "eth0", Bridge: bridge.Index, MTU: 1500, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 2},
-		Address: netip.MustParsePrefix(neighbourAddress + "/24"), Gateway: netip.MustParseAddr(hostAddress),
-	})
+	last := there.Addr().As4()
+	mac := net.HardwareAddr{2, 0, 0, 0, last[2], last[3]}
+	if err := ns.AddVeth(host, sandbox.Veth{HostName: port, Name: "eth0", Bridge: b.Index, MTU: 1500, MAC: mac}); err != nil {
+		return err
+	}
+	err = ns.Configure(sandbox.Interface{Name: "eth0", Addresses: []netip.Prefix{there}, Default4: sandbox.Default{Via: here.Addr()}})
+	return errors.Join(err, sandbox.AwaitCarrier(host, port, b.Index))
 }
 
 // in runs f on a thread in a namespace, "" for the host's.
@@ -152,6 +160,7 @@ func newLab(t testing.TB, change ...func(*Config)) *lab {
 		c(&cfg)
 	}
 	l := &lab{cfg: cfg}
+	addBridge(t, cfg.Bridge)
 	l.open(t)
 	if err := l.Settle(context.Background()); err != nil {
 		t.Fatal(err)
@@ -170,6 +179,21 @@ func newLab(t testing.TB, change ...func(*Config)) *lab {
 		}
 	})
 	return l
+}
+
+// addBridge makes the bridge that --bridge names.
+func addBridge(t testing.TB, name string) {
+	if name == "" || name == "none" {
+		return
+	}
+	host, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	if _, err := sandbox.EnsureBridge(host, sandbox.Bridge{Name: name}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func removeLink(t testing.TB, name string) {

@@ -117,8 +117,8 @@ func TestCheckRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for want, e := range map[string]*network.EndpointSettings{
-		"invalid endpoint settings: network-scoped aliases are only supported for user-defined networks": {Aliases: []string{"db"}},
-		"invalid endpoint settings: user specified IP address is supported on user defined networks only": {
+		"invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks": {Aliases: []string{"db"}},
+		"invalid config for network bridge: invalid endpoint settings:\nuser specified IP address is supported on user defined networks only": {
 			IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr("172.17.0.9")},
 		},
 	} {

@@ -20,22 +20,27 @@ type Config struct {
 	Events   *events.Journal
 	Resolver Resolver // nil for none: containers ask the host's servers
 
-	Bridge         string       // name of the default bridge, "" for docker0, "none" for no default network
-	BridgeIP       netip.Prefix // --bip
-	FixedCIDR      netip.Prefix
-	DefaultGateway netip.Addr
-	MTU            int        // 0 for 1500
-	HostIP         netip.Addr // --ip: where ports are published by default; zero for all
-	Pools          []Pool     // --default-address-pool; nil for Docker's
-	DNS            []netip.Addr
-	DNSOptions     []string
-	DNSSearch      []string
-	HostGatewayIPs []netip.Addr // what "host-gateway" in --add-host stands for; nil for the bridge's address
-	NoFirewall     bool         // --iptables=false
-	NoMasquerade   bool
-	NoForward      bool // --ip-forward=false
-	NoICC          bool
-	NoProxy        bool // --userland-proxy=false
+	Bridge          string       // name of the default bridge, "" for docker0, "none" for no default network
+	BridgeIP        netip.Prefix // --bip
+	FixedCIDR       netip.Prefix
+	DefaultGateway  netip.Addr
+	IPv6            bool // the default bridge has IPv6, too; see the next three
+	BridgeIP6       netip.Prefix
+	FixedCIDR6      netip.Prefix
+	DefaultGateway6 netip.Addr
+	DefaultOptions  map[string]map[string]string // of networks that users make, by driver
+	MTU             int                          // 0 for 1500
+	HostIP          netip.Addr                   // --ip: where ports are published by default; zero for all
+	Pools           []Pool                       // --default-address-pool; nil for Docker's
+	DNS             []netip.Addr
+	DNSOptions      []string
+	DNSSearch       []string
+	HostGatewayIPs  []netip.Addr // what "host-gateway" in --add-host stands for; nil for the bridge's address
+	NoFirewall      bool         // --iptables=false
+	NoMasquerade    bool
+	NoForward       bool // --ip-forward=false
+	NoICC           bool
+	NoProxy         bool // --userland-proxy=false
 }
 
 // Pool is a range that networks are cut from.

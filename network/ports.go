@@ -14,8 +14,8 @@ import (
 )
 
 // wishes are the bindings that a request asks for, in the order of the container's ports; fixed ports before any ports.
-// Errors: invalid argument.
-func (s *Service) wishes(r Request) ([]ports.Wish, error) {
+// at is where the network publishes them by default, not valid for all of the host's addresses. Errors: invalid argument.
+func (s *Service) wishes(r Request, at netip.Addr) ([]ports.Wish, error) {
 	wanted := maps.Clone(r.Ports)
 	if wanted == nil {
 		wanted = network.PortMap{}
@@ -30,7 +30,7 @@ func (s *Service) wishes(r Request) ([]ports.Wish, error) {
 	var out []ports.Wish
 	for _, p := range sortedPorts(wanted) {
 		for _, b := range wanted[p] {
-			w, err := s.wish(p, b)
+			w, err := s.wish(p, b, at)
 			if err != nil {
 				return nil, err
 			}
@@ -49,7 +49,7 @@ func looseness(w ports.Wish) int {
 	return int(w.Last - w.First)
 }
 
-func (s *Service) wish(p network.Port, b network.PortBinding) (ports.Wish, error) {
+func (s *Service) wish(p network.Port, b network.PortBinding, at netip.Addr) (ports.Wish, error) {
 	w := ports.Wish{Container: p}
 	if b.HostPort != "" {
 		hostPorts, err := network.ParsePortRange(b.HostPort)
@@ -61,8 +61,8 @@ func (s *Service) wish(p network.Port, b network.PortBinding) (ports.Wish, error
 	switch {
 	case b.HostIP.IsValid():
 		w.Hosts = []netip.Addr{b.HostIP.Unmap()}
-	case s.cfg.HostIP.IsValid() && s.cfg.HostIP != netip.IPv4Unspecified():
-		w.Hosts = []netip.Addr{s.cfg.HostIP}
+	case at.IsValid() && at != netip.IPv4Unspecified():
+		w.Hosts = []netip.Addr{at}
 	case s.ipv6 && !s.cfg.NoProxy: // it takes forwarding: the containers have no IPv6
 		w.Hosts = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	default:

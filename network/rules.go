@@ -23,7 +23,24 @@ func (s *Service) openRules(ctx context.Context) error {
 	for _, p := range s.before.ports {
 		s.published[placeOf(p)] = p.To
 	}
-	forward := !s.cfg.NoForward && s.bridge.Name != ""
+	return s.applyRules(ctx)
+}
+
+// changedBridges follows the making or removal of a network: rules before doors.
+func (s *Service) changedBridges(ctx context.Context, l *lan) error {
+	if l.record.Driver != "bridge" {
+		return nil
+	}
+	s.rules.Lock()
+	defer s.rules.Unlock()
+	return s.applyRules(ctx)
+}
+
+// applyRules replaces the rules by those that are desired now, and then opens the host for what they allow. The caller holds rules, or is
+// alone.
+func (s *Service) applyRules(ctx context.Context) (err error) {
+	bridges := s.bridges()
+	forward := !s.cfg.NoForward && len(bridges) > 0
 	if forward {
 		if s.onlyOurs, err = s.forwardedNothing(); err != nil {
 			return err
@@ -37,11 +54,15 @@ func (s *Service) openRules(ctx context.Context) error {
 			return fmt.Errorf("enable forwarding: %w", err)
 		}
 	}
-	if s.bridge.Name == "" || s.cfg.NoFirewall {
+	if s.cfg.NoFirewall {
 		return nil
 	}
-	// Connections to a published port at 127.0.0.1 leave by the bridge with a loopback source, until they are masqueraded.
-	return os.WriteFile("/proc/sys/net/ipv4/conf/"+s.bridge.Name+"/route_localnet", []byte("1"), 0)
+	var errs []error
+	for _, b := range bridges {
+		// Connections to a published port at 127.0.0.1 leave by the bridge with a loopback source, until they are masqueraded.
+		errs = append(errs, os.WriteFile("/proc/sys/net/ipv4/conf/"+b.Name+"/route_localnet", []byte("1"), 0))
+	}
+	return errors.Join(errs...)
 }
 
 const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
@@ -74,13 +95,7 @@ func filterBridged() bool {
 
 // desired is what the firewall is to do.
 func (s *Service) desired() firewall.Desired {
-	d := firewall.Desired{OnlyOurs: s.onlyOurs}
-	if s.bridge.Name != "" {
-		d.Bridges = []firewall.Bridge{{
-			Name: s.bridge.Name, Subnet: s.bridge.Address.Masked(), Gateway: s.bridge.Address.Addr(),
-			Masquerade: !s.cfg.NoMasquerade, Isolated: s.cfg.NoICC,
-		}}
-	}
+	d := firewall.Desired{OnlyOurs: s.onlyOurs, Bridges: s.bridges()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for p, to := range s.published {

@@ -8,12 +8,15 @@ import (
 	"path/filepath"
 	"sync"
 
+	"gantry/network/driver"
+	"gantry/network/driver/bridge"
+	"gantry/network/driver/host"
+	"gantry/network/driver/null"
 	"gantry/network/firewall"
-	"gantry/network/ipam"
 	"gantry/network/ports"
 	"gantry/network/sandbox"
+	"gantry/network/store"
 
-	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -27,21 +30,25 @@ type Service struct {
 	firewall  firewall.Firewall
 	allocator *ports.Allocator
 	ipv6      bool // the host has IPv6
-	isolate   bool // containers are kept from one another by the bridge, not by the firewall
 	onlyOurs  bool // the host forwards for containers alone
 
-	bridge sandbox.Bridge // zero without a default network
-	subnet *ipam.Subnet   // of bridge
-	nets   map[string]*network.Network
-	before leftovers
+	drivers       map[string]driver.Driver
+	store         *store.Store
+	bridge        sandbox.Bridge // of the default network; zero without one
+	hostAddresses []netip.Addr   // the host's on the default bridge
+	before        leftovers
 
 	background sync.WaitGroup // what Disconnect leaves to be done
 
-	rules sync.Mutex // one change of the firewall at a time, in the order of published
+	making    sync.Mutex // networks are made and removed one at a time: they must not overlap
+	resolving sync.Mutex // one change of the resolvers at a time, in the order of the changes
+	rules     sync.Mutex // one change of the firewall at a time, in the order of published
 
-	mu        sync.Mutex // guards what follows
-	connected map[string]*connection
-	published map[place]netip.AddrPort // what the firewall publishes, and where it leads
+	mu         sync.Mutex      // guards what follows
+	nets       map[string]*lan // by ID
+	connected  map[string]*connection
+	published  map[place]netip.AddrPort // what the firewall publishes, and where it leads
+	unresolved map[string]bool          // IDs of containers whose resolvers are out of date
 }
 
 // place is a port of the host.
@@ -58,22 +65,12 @@ type leftovers struct {
 	ports []firewall.Port
 }
 
-// connection is a container with its sandbox. One without a network is still being made.
-type connection struct {
-	id, name string
-	network  string
-	sandbox  Sandbox
-	veth     string // of the host; "" for none
-	address  netip.Addr
-	bindings []*ports.Binding
-}
-
 // Open brings the default networks and the firewall into being and removes what a crash left behind,
 // except the sandboxes of the containers that Adopt is going to claim: see Settle.
 func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	s := &Service{
 		cfg: cfg, firewall: &firewall.NFTables{}, allocator: ports.New(!cfg.NoProxy || cfg.NoFirewall),
-		connected: map[string]*connection{}, published: map[place]netip.AddrPort{},
+		connected: map[string]*connection{}, published: map[place]netip.AddrPort{}, unresolved: map[string]bool{},
 	}
 	if cfg.NoFirewall {
 		s.firewall = firewall.None{}
@@ -103,11 +100,15 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 			s.closeHandles()
 		}
 	}()
-	if err := s.openNetworks(); err != nil {
+	isolate := sync.OnceValue(func() bool { return !filterBridged() })
+	s.drivers = map[string]driver.Driver{
+		"bridge": bridge.New(s.host, s.remover, cfg.Root, isolate), "host": host.Driver{}, "null": null.Driver{},
+	}
+	if s.store, err = store.Open(cfg.Root); err != nil {
 		return nil, err
 	}
-	if s.cfg.NoICC {
-		s.isolate = !filterBridged()
+	if err := s.openNetworks(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.openRules(ctx); err != nil {
 		return nil, err

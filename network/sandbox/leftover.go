@@ -42,7 +42,7 @@ func removeInterfaces(key string) error {
 	}
 	var errs []error
 	for _, l := range links {
-		if l.Type() != "veth" {
+		if t := l.Type(); t != "veth" && t != "macvlan" && t != "ipvlan" {
 			continue
 		}
 		if err := h.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {

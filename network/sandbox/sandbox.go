@@ -65,6 +65,19 @@ func (n *Namespace) unshare() (err error) {
 	return err
 }
 
+// Join opens the namespace at a key, to change it. The caller releases it.
+func Join(key string) (*Namespace, error) {
+	fd, err := netns.GetFromPath(key)
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace %s: %w", key, err)
+	}
+	n := &Namespace{Key: key, fd: fd}
+	if n.handle, err = netlink.NewHandleAt(fd, unix.NETLINK_ROUTE); err != nil {
+		return nil, errors.Join(fmt.Errorf("enter network namespace %s: %w", key, err), n.release())
+	}
+	return n, nil
+}
+
 // bind gives the namespace an ID and a key under dir. Nothing is left when it fails.
 func (n *Namespace) bind(dir string) error {
 	id := NewID()

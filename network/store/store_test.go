@@ -4,9 +4,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -31,7 +33,11 @@ func TestNetworksOfDockerAreTakenOver(t *testing.T) {
 	entries[networkKeys+"0/"] = "00"
 	entries[networkKeys+"1/"] = hex.EncodeToString([]byte("12345678{"))
 	root := t.TempDir()
-	if _, err := Load(root); err != nil { // makes the file
+	s, err := Open(root)
+	if err == nil {
+		_, err = s.Load() // makes the file
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(root, "network/files/local-kv.db")
@@ -45,9 +51,16 @@ func TestNetworksOfDockerAreTakenOver(t *testing.T) {
 		}
 		return err
 	})
-	got, err := Load(root, "bridge", "host", "none")
+	all, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
+	}
+	got := map[string]Record{}
+	for _, r := range all {
+		got[r.Name] = r
+	}
+	if g := got["bridge"].Given; len(g) != 1 || g[0].Subnet.String() != "172.17.0.0/16" || g[0].Gateway.String() != "172.17.0.1" || got["bridge"].Options["com.docker.network.bridge.name"] != "docker0" {
+		t.Errorf("%+v", got["bridge"])
 	}
 	for name, id := range map[string]string{
 		"bridge": "f730cb1fb5c1f2c854656ca7cc2230b4348b0608f54ecdb97687a7cbc658c298",
@@ -71,8 +84,12 @@ func TestNetworksOfDockerAreTakenOver(t *testing.T) {
 // dockerd panics at its start where a field is missing or of another type.
 func TestRecordsHaveWhatDockerdLooksFor(t *testing.T) {
 	root := t.TempDir()
-	made, err := Load(root, "host")
+	s, err := Open(root)
 	if err != nil {
+		t.Fatal(err)
+	}
+	made := New("host", "host")
+	if err := s.Put(made); err != nil {
 		t.Fatal(err)
 	}
 	fields := func(value []byte) map[string]string {
@@ -92,10 +109,13 @@ func TestRecordsHaveWhatDockerdLooksFor(t *testing.T) {
 	}
 	update(t, filepath.Join(root, "network/files/local-kv.db"), func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(bucket))
-		if got, want := fields(b.Get([]byte(networkKeys+made["host"].ID+"/"))), fields(theirs); !reflect.DeepEqual(got, want) {
-			t.Errorf("%v, want %v", got, want)
+		if got, want := fields(b.Get([]byte(networkKeys+made.ID+"/"))), fields(theirs); true {
+			delete(got, "enableIPv4") // of 28.0
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
 		}
-		if count := b.Get([]byte(endpointKeys + made["host"].ID + "/")); len(count) < numberSize || string(count[numberSize:]) != `{"Count":0}` {
+		if count := b.Get([]byte(endpointKeys + made.ID + "/")); len(count) < numberSize || string(count[numberSize:]) != `{"Count":0}` {
 			t.Errorf("endpoints %q", count)
 		}
 		return nil
@@ -114,15 +134,37 @@ func update(t *testing.T, path string, f func(*bolt.Tx) error) {
 	}
 }
 
-func TestMissingNetworksAreMadeOnce(t *testing.T) {
-	root := t.TempDir()
-	first, err := Load(root, "host", "none")
+func TestRecordsComeBackAsTheyWere(t *testing.T) {
+	r := New("web", "bridge")
+	r.Options, r.Labels = map[string]string{"com.docker.network.driver.mtu": "1400"}, map[string]string{"a": "b"}
+	r.IPv6, r.Internal, r.Attachable, r.IPAMDriver = true, true, true, "default"
+	r.Asked = []Pool{{Subnet: netip.MustParsePrefix("10.5.0.0/16"), Range: netip.MustParsePrefix("10.5.1.0/24"), Aux: map[string]netip.Addr{"router": netip.MustParseAddr("10.5.1.9")}}}
+	r.Given = []Pool{
+		{Subnet: r.Asked[0].Subnet, Range: r.Asked[0].Range, Gateway: netip.MustParseAddr("10.5.1.0"), Aux: r.Asked[0].Aux},
+		{Subnet: netip.MustParsePrefix("fd00:1::/64"), Gateway: netip.MustParseAddr("fd00:1::1"), Aux: map[string]netip.Addr{}},
+	}
+	s, err := Open(t.TempDir())
+	if err == nil {
+		err = s.Put(r, New("other", "macvlan"))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := Load(root, "host", "none", "bridge")
-	if err != nil || second["host"].ID != first["host"].ID || second["none"].ID != first["none"].ID || len(second["bridge"].ID) != 64 {
-		t.Fatalf("%+v, %+v, %v", first, second, err)
+	all, err := s.Load()
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	at := slices.IndexFunc(all, func(r Record) bool { return r.Name == "web" })
+	if !reflect.DeepEqual(all[at], r) {
+		t.Errorf("%+v\nbecame\n%+v", r, all[at])
+	}
+	for range 2 {
+		if err := s.Delete(r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := s.Load(); err != nil || len(all) != 1 || all[0].Name != "other" {
+		t.Fatal(all, err)
 	}
 }
 
