@@ -153,7 +153,6 @@ func TestRefusalsOfRequests(t *testing.T) {
 		{"PUT", "/v1.41/volumes/x", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"GET", "/v1.54/images/a/attestations", "", "", 404, `{"message":"page not found"}` + "\n", json},
 		{"POST", "/build", "", "", 501, `{"message":"the builder has not landed in gantry yet"}` + "\n", json},
-		{"POST", "/networks/prune", "", "", 200, `{"NetworksDeleted":null}` + "\n", json},
 		{"POST", "/build/prune", "", "", 200, `{"CachesDeleted":null,"SpaceReclaimed":0}` + "\n", json},
 		{"POST", "/build/prune?filters=x", "", "", 400, `{"message":"invalid filter: invalid character 'x' looking for beginning of value"}` + "\n", json},
 		{"POST", "/containers/x/start?checkpoint=c", "", "", 501, `{"message":"checkpoint and restore has not landed in gantry yet"}` + "\n", json},

@@ -2,7 +2,6 @@ package api
 
 import (
 	buildtypes "github.com/moby/moby/api/types/build"
-	networktypes "github.com/moby/moby/api/types/network"
 )
 
 // routes is the API: every endpoint of the specification, in its order. Of patterns that fit the same path the
@@ -19,11 +18,10 @@ func (s *Server) routes() []route {
 	img := images{c.Images}
 	tars := imageArchives{c.Images}
 	vol := volumes{c.Volumes}
-	net := networks{c.Networks}
+	net := networks{c.Networks, c.Containers}
 	log := journal{c.Events}
 
 	checkpoints := absent("checkpoint and restore")
-	networking := absent("creating, connecting and removing networks")
 	registry := absent("the registry client")
 	build := absent("the builder")
 	plugins := absent("plugin management")
@@ -102,11 +100,11 @@ func (s *Server) routes() []route {
 		{"GET", "/networks", 0, net.list},
 		{"GET", "/networks/", 0, net.list},
 		{"GET", "/networks/{id...}", 0, net.inspect},
-		{"POST", "/networks/create", 0, networking},
-		{"POST", "/networks/prune", 0, pruned(networktypes.PruneReport{})},
-		{"POST", "/networks/{id...}/connect", 0, networking},
-		{"POST", "/networks/{id...}/disconnect", 0, networking},
-		{"DELETE", "/networks/{id...}", 0, networking},
+		{"POST", "/networks/create", 0, net.create},
+		{"POST", "/networks/prune", 0, net.prune},
+		{"POST", "/networks/{id...}/connect", 0, net.connect},
+		{"POST", "/networks/{id...}/disconnect", 0, net.disconnect},
+		{"DELETE", "/networks/{id...}", 0, net.remove},
 
 		{"GET", "/plugins", 0, plugins},
 		{"GET", "/plugins/privileges", 0, plugins},

@@ -73,7 +73,7 @@ const everything = `{
 	"allow-nondistributable-artifacts": ["r.example.com"], "bip": "10.1.0.1/16", "cdi-spec-dirs": ["/x/cdi"], "cgroup-parent": "mine.slice",
 	"data-root": "/x/data", "debug": true, "default-address-pools": [{"base": "172.30.0.0/16", "size": 24}],
 	"default-cgroupns-mode": "host", "default-gateway": "10.1.0.2", "default-ipc-mode": "shareable", "default-runtime": "custom",
-	"default-shm-size": "32M", "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}, "dns": ["10.0.0.53"],
+	"default-shm-size": "32M", "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1400"}}, "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}, "dns": ["10.0.0.53"],
 	"dns-opts": ["ndots:2"], "dns-search": ["example.com"], "exec-opts": ["native.cgroupdriver=systemd"], "exec-root": "/x/exec",
 	"experimental": true, "features": {"a": true, "b": false}, "firewall-backend": "nftables", "fixed-cidr": "10.1.2.0/24", "group": "staff",
 	"host-gateway-ips": ["10.0.0.1"], "hosts": ["unix:///x/api.sock"], "icc": false, "init": true, "init-path": "/x/init",

@@ -45,7 +45,7 @@ func networkTable(c *Config) []option {
 			help: "Let containers search names in this domain. May be given several times."},
 		{name: "host-gateway-ip", keys: []string{"host-gateway-ips", "host-gateway-ip"}, arg: "ADDRESS", value: gateways(&n.HostGatewayIPs),
 			help: "What host-gateway in --add-host stands for: at most one IPv4 and one IPv6 address. The default is the default bridge's."},
-		{name: "default-network-opt", keys: []string{"default-network-opts"}, arg: "DRIVER=KEY=VALUE", value: networkOptions(&n.DefaultOptions), later: "networks of users",
+		{name: "default-network-opt", keys: []string{"default-network-opts"}, arg: "DRIVER=KEY=VALUE", value: networkOptions(&n.DefaultOptions),
 			help: "Set an option of networks of this driver that are made from now on. May be given several times."},
 		{name: "ipv6", value: boolean(&n.IPv6), later: laterIPv6,
 			help: "Give the default bridge IPv6, too."},

@@ -201,10 +201,13 @@ func (s *creator) joinNetworks(ctx context.Context, r *record.Container, n *netw
 			if e == nil {
 				e = &network.EndpointSettings{}
 			}
-			r.Networks[name] = e
+			if name == network.NetworkDefault {
+				name = modeName(mode)
+			}
+			r.Networks[s.networkName(ctx, name)] = e
 		}
 	}
-	if name := modeName(mode); r.Networks[name] == nil && !r.Config.NetworkDisabled {
+	if name := s.networkName(ctx, modeName(mode)); r.Networks[name] == nil && !r.Config.NetworkDisabled {
 		r.Networks[name] = &network.EndpointSettings{}
 	}
 	r.DesiredMAC = map[string]network.HardwareAddr{}
@@ -220,6 +223,14 @@ func (s *creator) joinNetworks(ctx context.Context, r *record.Container, n *netw
 		return nil
 	}
 	return err
+}
+
+// networkName is the name of a network that may be given by ID. One that is not there, yet, is called as the user does.
+func (s *records) networkName(ctx context.Context, nameOrID string) string {
+	if name, err := s.cfg.Endpoints.Name(ctx, nameOrID); err == nil {
+		return name
+	}
+	return nameOrID
 }
 
 // modeName is the network that a mode stands for.

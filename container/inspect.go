@@ -93,11 +93,8 @@ func (s *execs) runningExecs(id string) []string {
 // wantedOnly takes from the endpoints what only held while the container ran.
 func wantedOnly(r *record.Container) map[string]*network.EndpointSettings {
 	out := make(map[string]*network.EndpointSettings, len(r.Networks))
-	for name, e := range r.Networks {
-		out[name] = &network.EndpointSettings{
-			IPAMConfig: e.IPAMConfig, Links: e.Links, Aliases: e.Aliases, DriverOpts: e.DriverOpts,
-			GwPriority: e.GwPriority, NetworkID: e.NetworkID, MacAddress: r.DesiredMAC[name],
-		}
+	for name := range r.Networks {
+		out[name] = wantedEndpoint(r, name)
 	}
 	return out
 }

@@ -42,9 +42,19 @@ type (
 	Networks interface {
 		Check(ctx context.Context, r NetworkRequest) error
 		Connect(ctx context.Context, r NetworkRequest) (*Sandbox, error)
-		Adopt(ctx context.Context, r NetworkRequest, sb Sandbox) error
+		// Adopt returns the sandbox as it is now: a change that was interrupted has been finished or undone.
+		Adopt(ctx context.Context, r NetworkRequest, sb Sandbox) (*Sandbox, error)
 		Disconnect(ctx context.Context, containerID string) error
 		Renamed(ctx context.Context, containerID, name string) error
+	}
+
+	// Endpoints are the networks of containers that run, one by one.
+	Endpoints interface {
+		// Name returns the name of a network. Errors: not found.
+		Name(ctx context.Context, nameOrID string) (string, error)
+		// Attach and Detach return the sandbox as it has become, also with an error after which there is no way back.
+		Attach(ctx context.Context, containerID, network string, e *network.EndpointSettings) (*Sandbox, error)
+		Detach(ctx context.Context, containerID, network string) (*Sandbox, error)
 	}
 )
 

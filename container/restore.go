@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -217,7 +218,11 @@ func (s *restorer) adopt(ctx context.Context, c *Container, t task.State) error 
 	}
 	if !r.HostConfig.NetworkMode.IsContainer() {
 		sb := Sandbox{ID: r.SandboxID, Key: r.NetnsPath, Endpoints: r.Networks, Ports: r.Ports}
-		errs = append(errs, s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb))
+		now, err := s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb)
+		if now != nil && !reflect.DeepEqual(now.Endpoints, r.Networks) {
+			err = errors.Join(err, s.amend(c, func(r *record.Container) { r.Networks, r.Ports = now.Endpoints, now.Ports }))
+		}
+		errs = append(errs, err)
 	}
 	s.probes.startHealth(c)
 	return errors.Join(append(errs, s.starts.holdRunning(ctx, c))...)

@@ -25,16 +25,17 @@ import (
 
 // Config is what the room stands on.
 type Config struct {
-	Root     string // data root; the room's own is Root/containers
-	Images   Images
-	Volumes  Volumes
-	Networks Networks
-	Storage  *storage.Service
-	Tasks    *task.Service
-	Security *security.Service
-	Events   *events.Journal
-	Settings Settings
-	Log      *slog.Logger
+	Root      string // data root; the room's own is Root/containers
+	Images    Images
+	Volumes   Volumes
+	Networks  Networks
+	Endpoints Endpoints
+	Storage   *storage.Service
+	Tasks     *task.Service
+	Security  *security.Service
+	Events    *events.Journal
+	Settings  Settings
+	Log       *slog.Logger
 	// Observe is told how long an action took, in dockerd's words: create, start, delete, commit, changes. May be nil.
 	Observe func(action string, took time.Duration)
 	// Probed is told of every health check. May be nil.

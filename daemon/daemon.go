@@ -68,9 +68,10 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
 	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
 	tasks := boot.Step(s, "runtime", task.Await, supervisor)
+	connections := networksForContainers{nets, measured.NetworkAction}
 	containers := boot.Step(s, "containers", container.Open, container.Config{
 		Root: cfg.DataRoot, Images: imagesForContainers{images}, Volumes: volumesForContainers{volumes},
-		Networks: networksForContainers{nets, measured.NetworkAction}, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
+		Networks: connections, Endpoints: connections, Storage: layers, Tasks: tasks, Security: guard, Events: journal,
 		Settings: containerSettings(cfg, machine), Log: log, Observe: measured.ContainerAction, Probed: measured.HealthCheck,
 	})
 	boot.Do(s, "restore", restore, restoring{containers, nets, volumes, tasks})

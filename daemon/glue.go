@@ -12,6 +12,7 @@ import (
 
 	containertypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	networktypes "github.com/moby/moby/api/types/network"
 	volumetypes "github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -77,8 +78,19 @@ func (n networksForContainers) Disconnect(ctx context.Context, containerID strin
 	return err
 }
 
-func (n networksForContainers) Adopt(ctx context.Context, r container.NetworkRequest, sb container.Sandbox) error {
-	return n.Service.Adopt(ctx, network.Request(r), network.Sandbox(sb))
+func (n networksForContainers) Adopt(ctx context.Context, r container.NetworkRequest, sb container.Sandbox) (*container.Sandbox, error) {
+	now, err := n.Service.Adopt(ctx, network.Request(r), network.Sandbox(sb))
+	return (*container.Sandbox)(now), err
+}
+
+func (n networksForContainers) Attach(ctx context.Context, containerID, name string, e *networktypes.EndpointSettings) (*container.Sandbox, error) {
+	sb, err := n.Service.Attach(ctx, containerID, name, e)
+	return (*container.Sandbox)(sb), err
+}
+
+func (n networksForContainers) Detach(ctx context.Context, containerID, name string) (*container.Sandbox, error) {
+	sb, err := n.Service.Detach(ctx, containerID, name)
+	return (*container.Sandbox)(sb), err
 }
 
 type recordsForArchive struct{ *container.Service }

@@ -87,6 +87,7 @@ func networkConfig(cfg *config.Config) network.Config {
 		Root: cfg.DataRoot, ExecRoot: cfg.ExecRoot,
 		Bridge: n.Bridge, BridgeIP: n.BIP, FixedCIDR: n.FixedCIDR, DefaultGateway: n.Gateway, MTU: n.MTU, HostIP: n.IP,
 		DNS: n.DNS, DNSOptions: n.DNSOptions, DNSSearch: n.DNSSearch, HostGatewayIPs: n.HostGatewayIPs,
+		IPv6: n.IPv6, BridgeIP6: n.BIP6, FixedCIDR6: n.FixedCIDR6, DefaultGateway6: n.Gateway6, DefaultOptions: n.DefaultOptions,
 		NoFirewall: !n.IPTables, NoMasquerade: !n.IPMasq, NoForward: !n.IPForward, NoICC: !n.ICC, NoProxy: !n.UserlandProxy,
 	}
 	for _, p := range n.Pools {

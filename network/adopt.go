@@ -19,19 +19,28 @@ import (
 )
 
 // Adopt takes over the sandbox of a container that ran on while there was no daemon.
-func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) error {
+// An endpoint with an ID and without an address was being made or unmade when the daemon was killed: it is made anew. One whose network is gone
+// is left out. It returns the sandbox as it is now.
+func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, error) {
 	c := &connection{id: r.ContainerID, name: r.Name, request: r, sandboxID: sb.ID, key: sb.Key, ports: sb.Ports}
 	if len(sb.Endpoints) == 0 {
 		sb.Endpoints = map[string]*network.EndpointSettings{r.Mode: {}}
 	}
 	if err := s.enter(c.id); err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
+	again := map[string]*network.EndpointSettings{}
 	for _, name := range slices.Sorted(maps.Keys(sb.Endpoints)) {
 		e, err := s.adoptEndpoint(c, name, sb.Endpoints[name])
 		if err != nil {
 			errs = append(errs, err)
+			continue
+		}
+		if e.interrupted() {
+			again[e.lan.record.ID] = e.settings
+			s.unplug(ctx, e)
+			s.unuse(e.lan)
 			continue
 		}
 		c.endpoints = append(c.endpoints, e)
@@ -42,7 +51,17 @@ func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) error {
 	}
 	s.settle(c)
 	errs = append(errs, s.publish(ctx, rulesOf(c.bindings), nil), s.resolveNames(ctx, c.endpoints...))
-	return errors.Join(errs...)
+	for id, settings := range again {
+		_, err := s.Attach(ctx, c.id, id, settings)
+		errs = append(errs, err)
+	}
+	now, err := s.connection(c.id)
+	return now.sandbox(), errors.Join(append(errs, err)...)
+}
+
+// interrupted tells that an endpoint of a record was neither there nor gone.
+func (e *endpoint) interrupted() bool {
+	return len(e.lan.subnets) > 0 && e.link.ID != "" && len(e.addresses()) == 0
 }
 
 // adoptEndpoint takes an endpoint over as it was recorded. An address that cannot be claimed is used all the same: the

@@ -82,7 +82,7 @@ func TestPortsLeadToContainersWhileTheDaemonIsDead(t *testing.T) {
 	answers()
 	l.open(t)
 	answers()
-	if err := l.Adopt(t.Context(), r, *sb); err != nil {
+	if _, err := l.Adopt(t.Context(), r, *sb); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Settle(t.Context()); err != nil {
@@ -115,7 +115,7 @@ func TestSettleRemovesWhatNobodyClaims(t *testing.T) {
 	l.open(t)
 	again := l.connect(t, request(t, "new", "8080:80/tcp")) // a port that the lost one had, before Settle
 	serve(t, again.Key, ":80", "new")
-	if err := l.Adopt(t.Context(), kept, *sb); err != nil {
+	if _, err := l.Adopt(t.Context(), kept, *sb); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Settle(t.Context()); err != nil {

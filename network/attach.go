@@ -26,6 +26,9 @@ func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, sett
 	if err != nil {
 		return nil, err
 	}
+	if settings != nil {
+		w.id = settings.EndpointID
+	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	before := c.endpoints

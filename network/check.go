@@ -18,6 +18,7 @@ type want struct {
 	lan      *lan
 	settings *network.EndpointSettings // a copy: its operational part is to be filled in
 	mac      network.HardwareAddr      // that the user wishes
+	id       string                    // of the endpoint, "" for a new one
 }
 
 // Check reports what Connect would refuse, without changing anything: unknown networks, an address outside its
@@ -50,10 +51,13 @@ func (s *Service) resolve(r Request) ([]want, error) {
 		}
 	}
 	first, err := s.find(mode)
-	if err != nil {
+	if err != nil && len(r.Endpoints) == 0 {
 		return nil, err
 	}
 	wants := []want{newWant(first, nil)}
+	if len(r.Endpoints) > 0 {
+		wants[0].lan = nil // a container may have left the network of its mode
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Endpoints)) {
 		l := first
 		if name != network.NetworkDefault {
@@ -68,7 +72,11 @@ func (s *Service) resolve(r Request) ([]want, error) {
 			wants = append(wants, w)
 		}
 	}
-	slices.SortStableFunc(wants[1:], func(a, b want) int { return strings.Compare(a.lan.record.Name, b.lan.record.Name) })
+	if wants[0].lan == nil {
+		wants = wants[1:]
+		slices.SortStableFunc(wants, byName)
+	}
+	slices.SortStableFunc(wants[1:], byName)
 	for _, w := range wants {
 		if err := w.check(len(wants) > 1); err != nil {
 			return nil, err
@@ -76,6 +84,8 @@ func (s *Service) resolve(r Request) ([]want, error) {
 	}
 	return wants, nil
 }
+
+func byName(a, b want) int { return strings.Compare(a.lan.record.Name, b.lan.record.Name) }
 
 func newWant(l *lan, e *network.EndpointSettings) want {
 	e = e.Copy()

@@ -57,7 +57,7 @@ func draftEndpoint(w want, names []string) (_ *endpoint, err error) {
 		}
 	}()
 	s := e.settings
-	s.NetworkID, s.EndpointID = w.lan.record.ID, sandbox.NewID()
+	s.NetworkID, s.EndpointID = w.lan.record.ID, cmp.Or(w.id, sandbox.NewID())
 	e.link.ID = s.EndpointID
 	if w.lan.named() {
 		s.DNSNames = dnsNames(names, s.Aliases)

@@ -206,7 +206,7 @@ func TestHostForwardsForContainersAlone(t *testing.T) {
 		}
 		l.close(t)
 		l.open(t)
-		if err := l.Adopt(t.Context(), request(t, "web"), *sb); err != nil {
+		if _, err := l.Adopt(t.Context(), request(t, "web"), *sb); err != nil {
 			t.Fatal(err)
 		}
 	}
