@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gantry/supervisor/join"
 	"gantry/supervisor/process"
 	"gantry/task/protocol"
 
@@ -61,7 +62,7 @@ func (s *starter) exec(ctx context.Context, r protocol.Exec) (protocol.Started, 
 func (s *starter) launchExec(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (started protocol.Started, err error) {
 	s.teller.keepExec(s.teller.current(), t, e)
 	defer s.reaper.Spawning()()
-	pid, err := s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
+	pid, err := s.execute(ctx, t, e, r)
 	if err != nil {
 		return started, err
 	}
@@ -84,6 +85,24 @@ func (s *starter) launchExec(ctx context.Context, t *task, e *execProcess, r pro
 		s.log.Warn("ends of exec's pipes", "container", t.id(), "exec", e.id, "error", err)
 	}
 	return protocol.Started{Pid: pid, Started: time.Now().UTC()}, nil
+}
+
+// execute starts the process by joining the container, which takes a tenth of the time, or by its runtime where that cannot be done.
+func (s *starter) execute(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (pid int, err error) {
+	container, p, err := t.joinable(r.Process)
+	if err != nil {
+		return 0, err
+	}
+	if container == nil {
+		return s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
+	}
+	group, err := s.cgroups.GroupOf(t.init.Pid)
+	if err != nil {
+		return 0, err
+	}
+	return s.launcher.Join(join.Request{
+		Container: container, Process: p, Init: t.init.File(), InitPid: t.init.Pid, Confine: group.Join,
+	}, t.record.Runtime, e.wires.ends)
 }
 
 // followExec tells how an exec ended, and forgets it.

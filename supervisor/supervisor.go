@@ -23,6 +23,7 @@ import (
 
 	"gantry/logdriver"
 	"gantry/supervisor/cgroup"
+	"gantry/supervisor/join"
 	"gantry/supervisor/launch"
 	"gantry/supervisor/process"
 	"gantry/supervisor/stdio"
@@ -75,6 +76,9 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 		return nil, err
 	}
 	if err := s.takeRoot(); err != nil {
+		return nil, err
+	}
+	if err := join.Harden(); err != nil {
 		return nil, err
 	}
 	if p.store, err = openStore(filepath.Join(cfg.Root, "tasks")); err != nil {

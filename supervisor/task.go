@@ -24,6 +24,7 @@ type task struct {
 	exit   *protocol.Exit
 	kills  uint64 // of the OOM killer, told
 	closed bool   // acknowledged
+	joins  joins
 
 	settled   chan struct{} // closed when the runtime has forgotten it
 	told      chan struct{} // closed when gantryd has dealt with the exit

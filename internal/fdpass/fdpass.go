@@ -74,3 +74,14 @@ func parse(oob []byte) ([]*os.File, error) {
 	}
 	return files, nil
 }
+
+// Number is the descriptor's number, without what os.File.Fd does to its mode: a descriptor that goroutines wait for stays
+// non-blocking. The caller keeps f alive.
+func Number(f *os.File) (number int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	err = raw.Control(func(fd uintptr) { number = int(fd) })
+	return number, err
+}

@@ -43,7 +43,7 @@ func listenConsole(dir string) (_ *consoleSocket, err error) {
 	c.path = filepath.Join(f, "s")
 	if len(c.path) > pathSize {
 		// A path through the descriptor is short, and the runtime, as root, can follow it.
-		fd, err := rawFd(d)
+		fd, err := fdpass.Number(d)
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"gantry/internal/fdpass"
 	"gantry/supervisor/process"
 	"gantry/task/protocol"
 
@@ -124,11 +125,11 @@ func (l *Launcher) fork(c command) (pid int, err error) {
 		if f == nil {
 			f = l.null
 		}
-		fd, err := rawFd(f)
+		fd, err := fdpass.Number(f)
 		if err != nil {
 			return 0, err
 		}
-		fds[i] = fd
+		fds[i] = uintptr(fd)
 	}
 	argv := append([]string{c.runtime.Path}, c.args...)
 	pid, err = syscall.ForkExec(c.runtime.Path, argv, &syscall.ProcAttr{Dir: c.dir, Env: l.env, Files: fds})
@@ -137,16 +138,6 @@ func (l *Launcher) fork(c command) (pid int, err error) {
 		return 0, fmt.Errorf("start runtime %s: %w", c.runtime.Path, err)
 	}
 	return pid, nil
-}
-
-// rawFd is the descriptor's number, without what os.File.Fd does to its mode.
-func rawFd(f *os.File) (number uintptr, err error) {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	err = raw.Control(func(fd uintptr) { number = fd })
-	return number, err
 }
 
 // hides reports whether the unified hierarchy is to be hidden: crun up to 1.x refuses limits where both are
@@ -168,11 +159,11 @@ func (l *Launcher) private(c command) error {
 	if c.mount == nil {
 		return nil
 	}
-	fd, err := rawFd(c.mount.Tree)
+	fd, err := fdpass.Number(c.mount.Tree)
 	if err != nil {
 		return err
 	}
-	err = unix.MoveMount(int(fd), "", unix.AT_FDCWD, c.mount.At, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	err = unix.MoveMount(fd, "", unix.AT_FDCWD, c.mount.At, unix.MOVE_MOUNT_F_EMPTY_PATH)
 	if err != nil {
 		return fmt.Errorf("mount root file system at %s: %w", c.mount.At, err)
 	}

@@ -32,7 +32,10 @@ const tailSize = 16 << 10
 
 // refusal is the error of a runtime that did not start a process.
 func refusal(what operation, r protocol.Runtime, log []byte, argv0 string) *protocol.Error {
-	words := translate(wordsOf(log), argv0)
+	return refusedBy(what, r, translate(wordsOf(log), argv0))
+}
+
+func refusedBy(what operation, r protocol.Runtime, words string) *protocol.Error {
 	return &protocol.Error{
 		Class:    "invalid argument",
 		Text:     fmt.Sprintf(string(what), r.Name, words),
