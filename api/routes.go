@@ -49,7 +49,7 @@ func (s *Server) routes() []route {
 		{"POST", "/containers/{id}/attach", 0, io.attach},
 		{"GET", "/containers/{id}/attach/ws", 0, io.attachWebSocket},
 		{"POST", "/containers/{id}/wait", 0, watch.wait},
-		{"DELETE", "/containers/{id}", 0, life.remove},
+		{"DELETE", "/containers/{id...}", 0, life.remove},
 		{"HEAD", "/containers/{id}/archive", 0, files.stat},
 		{"GET", "/containers/{id}/archive", 0, files.copyFrom},
 		{"PUT", "/containers/{id}/archive", 0, files.copyTo},

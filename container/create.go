@@ -135,6 +135,9 @@ func (s *creator) draft(ctx context.Context, req CreateRequest, set *Settings) (
 	if r.Mounts, err = s.mountPoints(r); err != nil {
 		return nil, nil, err
 	}
+	if err := s.settleLinks(&host); err != nil {
+		return nil, nil, err
+	}
 	if err := s.joinNetworks(ctx, r, req.Networking); err != nil {
 		return nil, nil, err
 	}

@@ -109,7 +109,7 @@ func (s *execs) execProcess(r *record.Container, req ExecRequest) (_ *specs.Proc
 	if o.User, o.Home, err = spec.ResolveUser(root, user, r.HostConfig.GroupAdd); err != nil {
 		return nil, err
 	}
-	in := spec.Input{Record: r, Daemon: s.settings.Load().Spec, User: o.User, Home: o.Home}
+	in := spec.Input{Record: r, Daemon: s.settings.Load().Spec, User: o.User, Home: o.Home, LinkEnv: s.linkEnv(r)}
 	in.Daemon.Seccomp, in.Daemon.Program = s.seccomp(r), s.cfg.Security.Program
 	return spec.Process(in, o)
 }

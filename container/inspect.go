@@ -23,7 +23,7 @@ func (s *lister) Inspect(ctx context.Context, ref string, size bool) (*container
 		ID: r.ID, Created: r.Created.Format(time.RFC3339Nano), Path: r.Path, Args: r.Args, State: inspectState(r),
 		Image: r.ImageID, Name: "/" + r.Name, RestartCount: r.RestartCount, Driver: r.Driver, Platform: r.Platform.OS,
 		MountLabel: r.MountLabel, ProcessLabel: r.ProcessLabel, AppArmorProfile: r.AppArmor,
-		LogPath: r.LogPath, HostConfig: r.HostConfig, Config: r.Config, Mounts: mountList(r),
+		LogPath: r.LogPath, HostConfig: s.shownHost(r), Config: r.Config, Mounts: mountList(r),
 		ExecIDs:         s.execs.runningExecs(c.id),
 		NetworkSettings: networkSettings(r), ImageManifestDescriptor: r.ImageManifest,
 	}
@@ -41,6 +41,16 @@ func (s *lister) Inspect(ctx context.Context, ref string, size bool) (*container
 		out.SizeRw, out.SizeRootFs = &rw, &root
 	}
 	return out, nil
+}
+
+// shownHost has the links by name.
+func (s *lister) shownHost(r *record.Container) *container.HostConfig {
+	if len(r.HostConfig.Links) == 0 {
+		return r.HostConfig
+	}
+	host := *r.HostConfig
+	host.Links = s.shownLinks(r)
+	return &host
 }
 
 // zeroTime is how dockerd writes a time that has not come.

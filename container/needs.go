@@ -55,6 +55,8 @@ type (
 		// Attach and Detach return the sandbox as it has become, also with an error after which there is no way back.
 		Attach(ctx context.Context, containerID, network string, e *network.EndpointSettings) (*Sandbox, error)
 		Detach(ctx context.Context, containerID, network string) (*Sandbox, error)
+		// SetHosts replaces the additional lines of the hosts file, NAME:IP.
+		SetHosts(ctx context.Context, containerID string, hosts []string) error
 	}
 )
 

@@ -174,7 +174,7 @@ func (s *starter) specInput(p *prepared) (spec.Input, error) {
 	r := p.container.Record()
 	in := spec.Input{
 		Record: r, Daemon: p.settings.Spec, User: p.user, Home: p.home,
-		Netns: p.netns, Shm: p.shm,
+		Netns: p.netns, LinkEnv: s.linkEnv(r), Shm: p.shm,
 	}
 	in.Daemon.Seccomp, in.Daemon.Program = s.seccomp(r), s.cfg.Security.Program
 	for _, m := range p.sources {

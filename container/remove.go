@@ -30,7 +30,7 @@ type remover struct {
 func (s *remover) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 	defer s.observe("delete", time.Now())
 	if o.Link {
-		return notLanded("removal of legacy links")
+		return s.removeLink(context.WithoutCancel(ctx), ref)
 	}
 	c, err := s.Get(ref)
 	if err != nil {

@@ -218,7 +218,11 @@ func (s *restorer) adopt(ctx context.Context, c *Container, t task.State) error 
 	}
 	if !r.HostConfig.NetworkMode.IsContainer() {
 		sb := Sandbox{ID: r.SandboxID, Key: r.NetnsPath, Endpoints: r.Networks, Ports: r.Ports}
-		now, err := s.cfg.Networks.Adopt(ctx, s.networkRequest(r), sb)
+		req := s.networkRequest(r)
+		if hosts, err := s.linkHosts(r); err == nil {
+			req.Hosts = slices.Concat(req.Hosts, hosts)
+		}
+		now, err := s.cfg.Networks.Adopt(ctx, req, sb)
 		if now != nil && !reflect.DeepEqual(now.Endpoints, r.Networks) {
 			err = errors.Join(err, s.amend(c, func(r *record.Container) { r.Networks, r.Ports = now.Endpoints, now.Ports }))
 		}

@@ -135,6 +135,7 @@ func (s *starter) started(c *Container, t task.State) error {
 	fault.Point("container.start.running")
 	s.Announce(c.Record(), events.ActionStart, nil)
 	s.probes.startHealth(c)
+	s.tellParents(s.ctx, c)
 	return s.holdRunning(s.ctx, c)
 }
 
@@ -234,7 +235,13 @@ func (s *starter) connect(ctx context.Context, p *prepared, u *undo.Stack) error
 			r.Config = &config
 		})
 	}
-	sb, err := s.cfg.Networks.Connect(ctx, s.networkRequest(r))
+	req := s.networkRequest(r)
+	hosts, err := s.linkHosts(r)
+	if err != nil {
+		return err
+	}
+	req.Hosts = slices.Concat(req.Hosts, hosts)
+	sb, err := s.cfg.Networks.Connect(ctx, req)
 	if err != nil {
 		return err
 	}

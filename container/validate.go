@@ -34,9 +34,6 @@ func validate(c *container.Config, h *container.HostConfig, set *Settings) (warn
 			return nil, err
 		}
 	}
-	if len(h.Links) > 0 {
-		return nil, notLanded("legacy links (--link)")
-	}
 	if h.OomKillDisable != nil && *h.OomKillDisable && h.Memory == 0 {
 		warnings = append(warnings, "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.")
 	}

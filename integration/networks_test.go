@@ -157,3 +157,43 @@ func TestNetworkPrune(t *testing.T) {
 	contains(t, "pruned", d.Docker("network", "prune", "-f", "--filter", "until="+time.Now().Add(time.Hour).Format(time.RFC3339)), labelled)
 	d.Docker("rm", "-f", name)
 }
+
+func TestLegacyLinks(t *testing.T) {
+	t.Parallel()
+	d := engine(t)
+	db := up(d, "--expose", "5432", "--hostname", "pg", "-e", "SECRET=no", "-e", "HOME=/x")
+	ip := address(d, db, "bridge")
+	name := up(d, "--link", db+":data-base")
+	contains(t, "hosts", d.Docker("exec", name, "cat", "/etc/hosts"), ip+"\tdata-base pg "+db)
+	env := d.Docker("exec", name, "env")
+	contains(t, "environment", env, "DATA_BASE_PORT=tcp://"+ip+":5432\n", "DATA_BASE_PORT_5432_TCP=tcp://"+ip+":5432\n", "DATA_BASE_PORT_5432_TCP_ADDR="+ip+"\n",
+		"DATA_BASE_PORT_5432_TCP_PORT=5432\n", "DATA_BASE_PORT_5432_TCP_PROTO=tcp\n", "DATA_BASE_NAME=/"+name+"/data-base\n", "DATA_BASE_ENV_SECRET=no")
+	if containsText(env, "_ENV_HOME") {
+		t.Error("HOME came along")
+	}
+	equal(t, "link", d.Docker("inspect", "-f", "{{join .HostConfig.Links \" \"}}", name), "/"+db+":/"+name+"/data-base")
+	if !pings(d, name, "data-base") {
+		t.Error("not reached by the alias")
+	}
+	other := up(d) // takes the next address, so that a restart changes that of the first
+	d.Docker("stop", "-t", "0", db)
+	third := up(d)
+	d.Docker("start", db)
+	if now := address(d, db, "bridge"); now == ip {
+		t.Logf("the address is %s again", now)
+	} else {
+		contains(t, "hosts after a restart", d.Docker("exec", name, "cat", "/etc/hosts"), now+"\tdata-base pg "+db)
+	}
+	d.Docker("stop", "-t", "0", db)
+	d.Docker("stop", "-t", "0", name)
+	d.Fails(1, []string{"Cannot link to a non running container: /" + db + " AS /" + name + "/data-base"}, "start", name)
+	d.Docker("rm", "--link", "/"+name+"/data-base")
+	d.Docker("start", name)
+	d.Docker("rm", "-f", other, third)
+	net := makeNetwork(d)
+	d.Docker("start", db)
+	d.Fails(125, []string{"conflicting options: host type networking can't be used with links"}, "run", "--rm", "--network", "host", "--link", db, "busybox", "true")
+	d.Fails(125, []string{"could not get container for nosuch"}, "run", "--rm", "--link", "nosuch", "busybox", "true")
+	d.Docker("network", "connect", net, db)
+	d.Docker("network", "disconnect", net, db)
+}

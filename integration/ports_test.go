@@ -187,10 +187,6 @@ func TestNetworkFlags(t *testing.T) {
 	t.Run("link", func(t *testing.T) {
 		d := d.With(t)
 		ip := inspect(d, neighbour).NetworkSettings.Networks["bridge"].IPAddress.String()
-		if !d.Reference() {
-			d.Fails(125, []string{"legacy links (--link) has not landed in gantry yet"}, "run", "--rm", "--link", neighbour+":db", "busybox", "true")
-			return
-		}
 		contains(t, "hosts", sh(d, []string{"--link", neighbour + ":db"}, "cat /etc/hosts"), ip+"\tdb ")
 		d.Fails(125, []string{"could not get container for nosuch"}, "run", "--rm", "--link", "nosuch:db", "busybox", "true")
 	})

@@ -116,6 +116,16 @@ func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sa
 	return sb, errors.Join(append(errs, err)...)
 }
 
+// SetHosts replaces the additional lines of a container's hosts file, NAME:IP. One that is not connected is not an error.
+func (s *Service) SetHosts(_ context.Context, containerID string, hosts []string) error {
+	s.update(containerID, func(c *connection) { c.request.Hosts = hosts })
+	c, err := s.connection(containerID)
+	if err != nil {
+		return nil
+	}
+	return s.updateHosts(&c)
+}
+
 // setRoutes makes the way out that of these endpoints.
 func (s *Service) setRoutes(ns *sandbox.Namespace, all []*endpoint) error {
 	var errs []error
@@ -150,9 +160,7 @@ func (s *Service) reconnected(ctx context.Context, c connection, e *endpoint, ac
 		now.endpoints, now.bindings, now.ports = c.endpoints, c.bindings, c.ports
 	})
 	err := s.resolveNames(ctx, append(slices.Clone(c.endpoints), e)...)
-	if len(c.endpoints) > 0 {
-		err = errors.Join(err, s.writeFiles(&c))
-	}
+	err = errors.Join(err, s.updateHosts(&c))
 	s.tell(e.lan, action, map[string]string{"container": c.id})
 	return c.sandbox(), err
 }

@@ -145,29 +145,35 @@ func rulesOf(bindings []*ports.Binding) []firewall.Port {
 	return out
 }
 
+// writeFiles writes the files of a container that is about to start.
 func (s *Service) writeFiles(c *connection) error {
-	r := c.request
-	if r.Dir == "" {
+	if c.request.Dir == "" {
 		return nil
 	}
+	return files.Write(c.request.Dir, s.content(c))
+}
+
+// updateHosts follows a change of a container that runs.
+func (s *Service) updateHosts(c *connection) error {
+	if c.request.Dir == "" {
+		return nil
+	}
+	return files.UpdateHosts(c.request.Dir, s.content(c))
+}
+
+// content is what the files of a container say.
+func (s *Service) content(c *connection) files.Content {
+	r := c.request
 	content := files.Content{
-		Hostname: r.Hostname, Domainname: r.Domainname, Hosts: r.Hosts, Gateways: s.cfg.HostGatewayIPs,
-		DNS: r.DNS, Search: r.DNSSearch, Options: r.DNSOption, FromHost: c.endpoints[0].lan.record.Name == network.NetworkHost,
+		Hostname: r.Hostname, Domainname: r.Domainname, Hosts: r.Hosts, Gateways: orDefault(s.cfg.HostGatewayIPs, s.hostAddresses),
+		DNS: orDefault(r.DNS, s.cfg.DNS), Search: orDefault(r.DNSSearch, s.cfg.DNSSearch), Options: orDefault(r.DNSOption, s.cfg.DNSOptions),
 	}
-	if i := max(wayOut(c.endpoints, true), 0); true {
-		content.Address = c.endpoints[i].settings.IPAddress
+	for _, e := range byPriority(c.endpoints) {
+		content.More = append(content.More, e.addresses()...)
+		content.FromHost = content.FromHost || e.lan.record.Name == network.NetworkHost
 	}
-	if len(content.Gateways) == 0 {
-		content.Gateways = s.hostAddresses
+	if len(content.More) > 0 {
+		content.Address, content.More = content.More[0], content.More[1:]
 	}
-	if len(content.DNS) == 0 {
-		content.DNS = s.cfg.DNS
-	}
-	if len(content.Search) == 0 {
-		content.Search = s.cfg.DNSSearch
-	}
-	if len(content.Options) == 0 {
-		content.Options = s.cfg.DNSOptions
-	}
-	return files.Write(r.Dir, content)
+	return content
 }

@@ -104,6 +104,7 @@ func environment(in Input, tty bool, home string, extra []string) []string {
 	if tty {
 		env = append(env, "TERM=xterm")
 	}
+	env = override(env, in.LinkEnv)
 	env = override(env, in.Record.Config.Env)
 	env = override(env, extra)
 	if home != "" && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {

@@ -56,15 +56,16 @@ type Daemon struct {
 
 // Input is all that a specification is made of.
 type Input struct {
-	Record *record.Container
-	Daemon Daemon
-	User   specs.User // resolved in the root file system
-	Home   string     // of the user; "" to leave HOME to the runtime
-	Mounts []Mount    // volumes, binds and tmpfs, in any order; HostConfig.Tmpfs is added here
-	Netns  string     // path to join; "" for the host's network
-	IPC    string     // path of the namespace to join, "" for what HostConfig says
-	PID    string
-	Shm    string // host path to bind at /dev/shm; "" for a tmpfs
+	Record  *record.Container
+	Daemon  Daemon
+	User    specs.User // resolved in the root file system
+	Home    string     // of the user; "" to leave HOME to the runtime
+	Mounts  []Mount    // volumes, binds and tmpfs, in any order; HostConfig.Tmpfs is added here
+	Netns   string     // path to join; "" for the host's network
+	LinkEnv []string   // what links to other containers say of them; the container's own environment wins
+	IPC     string     // path of the namespace to join, "" for what HostConfig says
+	PID     string
+	Shm     string // host path to bind at /dev/shm; "" for a tmpfs
 	// Hosts, Hostname and ResolvConf are host paths bound over /etc; "" leaves the image's file alone.
 	Hosts, Hostname, ResolvConf string
 }

@@ -21,8 +21,9 @@ import (
 type Content struct {
 	Hostname   string
 	Domainname string
-	Address    netip.Addr // the container's own; zero for none
-	Hosts      []string   // NAME:IP, where IP may be host-gateway
+	Address    netip.Addr   // the container's own; zero for none
+	More       []netip.Addr // its other ones
+	Hosts      []string     // NAME:IP, where IP may be host-gateway
 	Gateways   []netip.Addr
 
 	DNS     []netip.Addr
@@ -56,6 +57,19 @@ func Write(dir string, c Content) error {
 		replace(filepath.Join(dir, "hosts"), hosts),
 		replace(filepath.Join(dir, "resolv.conf"), resolv),
 	)
+}
+
+// UpdateHosts writes the hosts file of a running container: in place, for it is mounted there. Errors: invalid argument (Hosts).
+func UpdateHosts(dir string, c Content) error {
+	hosts, err := c.hosts()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "hosts")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, hosts) {
+		return nil
+	}
+	return os.WriteFile(path, hosts, 0o644)
 }
 
 // replace leaves a file alone that says it already: some file systems take a millisecond to put one in the place of
@@ -101,7 +115,9 @@ func (c Content) hosts() ([]byte, error) {
 		if c.Domainname != "" {
 			names = c.Hostname + "." + c.Domainname + " " + c.Hostname
 		}
-		fmt.Fprintf(&b, "%s\t%s\n", c.Address, names)
+		for _, a := range append([]netip.Addr{c.Address}, c.More...) {
+			fmt.Fprintf(&b, "%s\t%s\n", a, names)
+		}
 	}
 	return b.Bytes(), nil
 }
