@@ -86,7 +86,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		Settings: cfg, Host: machine, ID: identity.ID, Containers: containers, Images: images, Volumes: volumes,
 		Storage: layers, Runtimes: tasks, Security: guard, Events: journal,
 		Observe: measured.HostInfo, APIVersion: api.Newest.String(), MinAPIVersion: oldest(cfg), InitBinary: findInit(cfg), Firewall: firewallName(cfg),
-		Plugins: system.Plugins{Log: selectable(drivers.Names()), Network: []string{"bridge", "host", "null"}, Volume: []string{"local"}},
+		Plugins: system.Plugins{Log: selectable(drivers.Names()), Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Volume: []string{"local"}},
 	})
 	server := boot.Step(s, "API", api.Open, api.Config{
 		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Volumes: volumes,

@@ -29,23 +29,23 @@ func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, sett
 	if settings != nil {
 		w.id = settings.EndpointID
 	}
+	ns, err := sandbox.Join(c.key)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Release()
 	var u undo.Stack
-	defer u.OnError(ctx, &err)
+	defer u.OnError(ctx, &err) // while the namespace is open
 	before := c.endpoints
 	c.endpoints = slices.Clip(slices.Clone(before))
 	if err := s.admit(&c, w, &u); err != nil {
 		return nil, err
 	}
 	e := c.endpoints[len(c.endpoints)-1]
-	ns, err := sandbox.Join(c.key)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Release()
 	taken := (&connection{endpoints: before}).interfaces()
 	way4, way6 := wayOut(c.endpoints, true), wayOut(c.endpoints, false)
 	last := len(before)
-	u.Push("restore routes", func(context.Context) error { return s.setRoutes(ns, before) })
+	u.Push("restore routes", func(context.Context) error { return errors.Join(ns.Remove(e.link.Interface), s.setRoutes(ns, before)) })
 	if err := s.plug(ctx, e, ns, taken, way4 == last, way6 == last, &u); err != nil {
 		return nil, err
 	}
@@ -104,12 +104,12 @@ func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sa
 	errs := []error{s.rebindTo(ctx, &c, before)}
 	s.unplug(ctx, e)
 	fault.Point("network.detach.interface")
-	ns, err := sandbox.Join(c.key)
-	if err == nil {
-		err = s.setRoutes(ns, c.endpoints)
+	if ns, err := sandbox.Join(c.key); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, ns.Remove(e.link.Interface), s.setRoutes(ns, c.endpoints))
 		ns.Release()
 	}
-	errs = append(errs, err)
 	e.releaseAddresses()
 	s.unuse(l)
 	sb, err := s.reconnected(ctx, c, e, events.ActionDisconnect)

@@ -36,7 +36,7 @@ func (s *Service) openNetworks(ctx context.Context) error {
 			slog.Error("network cannot be brought into being", "network", r.Name, "id", r.ID, "err", err)
 		}
 	}
-	return s.removeLostBridges()
+	return s.sweep()
 }
 
 // open brings the network of a record into being. One that cannot be is there all the same, if anything can be made of its record.
@@ -178,23 +178,16 @@ func (s *Service) hostBinding() string {
 	return "0.0.0.0"
 }
 
-// removeLostBridges removes what a network has left whose making or removal was interrupted.
-func (s *Service) removeLostBridges() error {
-	owned, err := sandbox.OwnedBridges(s.host, s.cfg.Root)
-	if err != nil {
-		return err
-	}
-	known := map[string]bool{cmp.Or(s.cfg.Bridge, "docker0"): true, "docker0": true}
+// sweep removes what networks have left on the host that are gone.
+func (s *Service) sweep() error {
+	var known []*driver.Network
 	for _, l := range s.nets {
-		if l.record.Driver == "bridge" {
-			o, _ := bridge.Parse(l.conf)
-			known[o.Bridge] = true
-		}
+		known = append(known, l.conf)
 	}
 	var errs []error
-	for _, name := range owned {
-		if !known[name] {
-			errs = append(errs, sandbox.Delete(s.host, name))
+	for _, d := range s.drivers {
+		if sweeper, ok := d.(driver.Sweeper); ok {
+			errs = append(errs, sweeper.Sweep(known))
 		}
 	}
 	return errors.Join(errs...)

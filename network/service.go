@@ -11,6 +11,8 @@ import (
 	"gantry/network/driver"
 	"gantry/network/driver/bridge"
 	"gantry/network/driver/host"
+	"gantry/network/driver/ipvlan"
+	"gantry/network/driver/macvlan"
 	"gantry/network/driver/null"
 	"gantry/network/firewall"
 	"gantry/network/ports"
@@ -103,6 +105,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	isolate := sync.OnceValue(func() bool { return !filterBridged() })
 	s.drivers = map[string]driver.Driver{
 		"bridge": bridge.New(s.host, s.remover, cfg.Root, isolate), "host": host.Driver{}, "null": null.Driver{},
+		"macvlan": macvlan.New(s.host, cfg.Root), "ipvlan": ipvlan.New(s.host, cfg.Root),
 	}
 	if s.store, err = store.Open(cfg.Root); err != nil {
 		return nil, err

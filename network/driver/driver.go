@@ -59,6 +59,12 @@ type Settler interface {
 	Settle(n *Network, e *Endpoint) error
 }
 
+// Sweeper is a driver that removes from the host what networks have left that are not among those known: their making or removal was
+// interrupted. It is asked once all others have been created.
+type Sweeper interface {
+	Sweep(known []*Network) error
+}
+
 // Traits are what drivers differ in beyond how they make an interface.
 type Traits struct {
 	Addresses bool // containers have addresses of the network

@@ -59,18 +59,30 @@ func AwaitCarrier(host *netlink.Handle, port string, bridge int) error {
 }
 
 // AddLink makes an interface in the namespace that stands on one of the host's, such as a macvlan. Its
-// attributes name the parent.
-func (n *Namespace) AddLink(host *netlink.Handle, link netlink.Link) error {
-	name := link.Attrs().Name
+// attributes name the parent, and a name that nothing on the host has: it moves. Nothing is left when it fails.
+func (n *Namespace) AddLink(host *netlink.Handle, link netlink.Link, name string) (err error) {
+	first := link.Attrs().Name
 	link.Attrs().Namespace = netlink.NsFd(n.fd)
 	if err := host.LinkAdd(link); err != nil {
-		return fmt.Errorf("add interface %s: %w", name, err)
+		return fmt.Errorf("add interface %s: %w", first, err)
+	}
+	moved, err := n.handle.LinkByName(first)
+	if err == nil {
+		err = n.handle.LinkSetName(moved, name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("interface %s: %w", name, err), n.Remove(first))
 	}
 	return nil
 }
 
-// Remove takes an interface out of the namespace and out of the world. One that is gone is not an error.
-func (n *Namespace) Remove(name string) error { return Delete(n.handle, name) }
+// Remove takes an interface out of the namespace and out of the world. One that is gone, or has no name yet, is not an error.
+func (n *Namespace) Remove(name string) error {
+	if name == "" {
+		return nil
+	}
+	return Delete(n.handle, name)
+}
 
 // Delete removes an interface of the host, and with it the other end. One that is gone is not an error.
 func Delete(host *netlink.Handle, name string) error {

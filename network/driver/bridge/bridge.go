@@ -3,6 +3,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -141,6 +142,27 @@ func (d *Driver) Settle(n *driver.Network, e *driver.Endpoint) error {
 	b := d.bridges[n.ID]
 	d.mu.Unlock()
 	return sandbox.AwaitCarrier(d.host, HostInterface(e), b.index)
+}
+
+// Sweep removes the bridges of networks that are gone. The default one stays: it may be somebody's by now.
+func (d *Driver) Sweep([]*driver.Network) error {
+	owned, err := sandbox.OwnedBridges(d.host, d.owner)
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{"docker0": true}
+	d.mu.Lock()
+	for _, b := range d.bridges {
+		known[b.options.Bridge] = true
+	}
+	d.mu.Unlock()
+	var errs []error
+	for _, name := range owned {
+		if !known[name] {
+			errs = append(errs, sandbox.Delete(d.host, name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ownName is what a network's bridge is called if nobody says otherwise.
