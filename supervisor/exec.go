@@ -2,16 +2,24 @@ package supervisor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
-	"gantry/supervisor/join"
+	"gantry/supervisor/enter"
+	"gantry/supervisor/launch"
 	"gantry/supervisor/process"
 	"gantry/task/protocol"
 
 	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
+
+// enterTime bounds the start of a process by this one.
+const enterTime = 30 * time.Second
 
 // unattachedTime is how long the output of an exec that has ended is kept for a first client.
 const unattachedTime = time.Minute
@@ -62,7 +70,11 @@ func (s *starter) exec(ctx context.Context, r protocol.Exec) (protocol.Started, 
 func (s *starter) launchExec(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (started protocol.Started, err error) {
 	s.teller.keepExec(s.teller.current(), t, e)
 	defer s.reaper.Spawning()()
-	pid, err := s.execute(ctx, t, e, r)
+	pid, err := s.enter(ctx, t, e, r)
+	if errors.Is(err, enter.ErrUnsupported) {
+		s.log.Debug("the runtime is asked for an exec", "container", t.id(), "exec", e.id, "reason", err)
+		pid, err = s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
+	}
 	if err != nil {
 		return started, err
 	}
@@ -87,22 +99,54 @@ func (s *starter) launchExec(ctx context.Context, t *task, e *execProcess, r pro
 	return protocol.Started{Pid: pid, Started: time.Now().UTC()}, nil
 }
 
-// execute starts the process by joining the container, which takes a tenth of the time, or by its runtime where that cannot be done.
-func (s *starter) execute(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (pid int, err error) {
-	container, p, err := t.joinable(r.Process)
+// enter starts the process without the runtime, where its containers are ordinary ones of this host.
+func (s *starter) enter(ctx context.Context, t *task, e *execProcess, r protocol.Exec) (pid int, err error) {
+	if !t.direct() || t.init.File() == nil {
+		return 0, enter.ErrUnsupported
+	}
+	room, err := t.readRoom()
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", enter.ErrUnsupported, err)
+	}
+	data, err := os.ReadFile(r.Process)
 	if err != nil {
 		return 0, err
 	}
-	if container == nil {
-		return s.launcher.Exec(ctx, t.record.Runtime, t.record.Bundle, r, e.wires.ends)
-	}
-	group, err := s.cgroups.GroupOf(t.init.Pid)
-	if err != nil {
+	var p specs.Process
+	if err := json.Unmarshal(data, &p); err != nil {
 		return 0, err
 	}
-	return s.launcher.Join(join.Request{
-		Container: container, Process: p, Init: t.init.File(), InitPid: t.init.Pid, Confine: group.Join,
-	}, t.record.Runtime, e.wires.ends)
+	ctx, cancel := context.WithTimeout(ctx, enterTime)
+	defer cancel()
+	pid, terminal, err := s.door.Start(ctx, enter.Request{
+		Room: room, Init: t.init.File(), InitPid: t.init.Pid, Process: &p, Files: s.launcher.Files(e.wires.ends),
+	})
+	var refused *enter.Refused
+	if errors.As(err, &refused) {
+		return 0, launch.Refused(t.record.Runtime, refused.Words)
+	}
+	if terminal != nil {
+		*e.wires.ends.Terminal = terminal
+	}
+	return pid, err
+}
+
+// readRoom reads what processes that enter the container are bound to, once.
+func (t *task) readRoom() (*enter.Room, error) {
+	t.mu.Lock()
+	room := t.room
+	t.mu.Unlock()
+	if room != nil {
+		return room, nil
+	}
+	room, err := enter.ReadRoom(t.id(), t.record.Bundle, filepath.Join(t.record.Runtime.Root, t.id()))
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	t.room = room
+	t.mu.Unlock()
+	return room, nil
 }
 
 // followExec tells how an exec ended, and forgets it.

@@ -39,7 +39,6 @@ type record struct {
 	ExitFile string                `json:"exitFile"`
 	Cgroup   string                `json:"cgroup,omitempty"`
 	Hooks    bool                  `json:"hooks,omitempty"`
-	Traced   bool                  `json:"traced,omitempty"` // a process in it could look into others: it is not joined
 	Execs    map[string]execRecord `json:"execs,omitempty"`
 	Untold   []protocol.Exit       `json:"untold,omitempty"` // ends of execs
 }

@@ -23,7 +23,7 @@ import (
 
 	"gantry/logdriver"
 	"gantry/supervisor/cgroup"
-	"gantry/supervisor/join"
+	"gantry/supervisor/enter"
 	"gantry/supervisor/launch"
 	"gantry/supervisor/process"
 	"gantry/supervisor/stdio"
@@ -56,6 +56,7 @@ type parts struct {
 	reaper   *process.Reaper
 	launcher *launch.Launcher
 	cgroups  *cgroup.Host
+	door     *enter.Door
 	buffers  stdio.Buffers
 	gate     gate
 	book     *book
@@ -78,9 +79,6 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 	if err := s.takeRoot(); err != nil {
 		return nil, err
 	}
-	if err := join.Harden(); err != nil {
-		return nil, err
-	}
 	if p.store, err = openStore(filepath.Join(cfg.Root, "tasks")); err != nil {
 		return nil, err
 	}
@@ -88,6 +86,9 @@ func Open(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 		return nil, err
 	}
 	if p.cgroups, err = cgroup.Find(); err != nil {
+		return nil, err
+	}
+	if p.door, err = enter.Open(p.cgroups); err != nil {
 		return nil, err
 	}
 	if p.launcher, err = launch.New(p.reaper); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"gantry/supervisor/cgroup"
+	"gantry/supervisor/enter"
 	"gantry/supervisor/process"
 	"gantry/task/protocol"
 )
@@ -22,9 +23,9 @@ type task struct {
 	record record
 	execs  map[string]*execProcess
 	exit   *protocol.Exit
-	kills  uint64 // of the OOM killer, told
-	closed bool   // acknowledged
-	joins  joins
+	kills  uint64      // of the OOM killer, told
+	closed bool        // acknowledged
+	room   *enter.Room // nil until the first exec
 
 	settled   chan struct{} // closed when the runtime has forgotten it
 	told      chan struct{} // closed when gantryd has dealt with the exit

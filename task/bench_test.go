@@ -31,7 +31,7 @@ func BenchmarkExec(b *testing.B) {
 	h.mustStart(h.spec(id, "sleep 1000"))
 	for b.Loop() {
 		execID := randomID(b)
-		_, err := h.Exec(context.Background(), id, execID, &specs.Process{Args: []string{"true"}, Cwd: "/", Env: []string{"PATH=/bin"}}, task.Process{})
+		_, err := h.Exec(context.Background(), id, execID, &specs.Process{Args: []string{"true"}, Cwd: "/", Env: []string{"PATH=/bin"}, Capabilities: &specs.LinuxCapabilities{}}, task.Process{})
 		if err != nil {
 			b.Fatal(err)
 		}

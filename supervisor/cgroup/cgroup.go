@@ -105,17 +105,6 @@ func parsePath(list string, unified bool) (string, error) {
 	return found, nil
 }
 
-// Join moves a process here, in every hierarchy in which the cgroup exists.
-func (g *Group) Join(pid int) error {
-	for _, d := range g.dirs() {
-		err := writeFile(filepath.Join(d, "cgroup.procs"), strconv.Itoa(pid))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // Path is below every hierarchy.
 func (g *Group) Path() string { return g.path }
 

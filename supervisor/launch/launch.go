@@ -56,6 +56,17 @@ func environment() []string {
 // Close lets go of what New opened.
 func (l *Launcher) Close() error { return l.null.Close() }
 
+// Files are a process's sides of its stdio, the null device where there is none.
+func (l *Launcher) Files(io Endpoints) [3]*os.File {
+	files := io.files()
+	for i, f := range files {
+		if f == nil {
+			files[i] = l.null
+		}
+	}
+	return files
+}
+
 // unifiedBesideV1 finds the v2 hierarchy of a host where v1 ones do the work.
 func unifiedBesideV1() string {
 	const dir = cgroupRoot + "/unified"

@@ -43,6 +43,11 @@ func refusedBy(what operation, r protocol.Runtime, words string) *protocol.Error
 	}
 }
 
+// Refused is the error of an exec that was refused, in words that clients know, without the runtime.
+func Refused(r protocol.Runtime, words string) *protocol.Error {
+	return refusedBy(executing, r, words)
+}
+
 // exitCode is what dockerd makes of the words.
 func exitCode(words string) int {
 	lower := strings.ToLower(words)
