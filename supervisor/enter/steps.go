@@ -80,6 +80,7 @@ func (p *program) list(of []string) uintptr {
 // begin closes the child to others, waits until it is in its cgroups, and joins the container.
 func (p *program) begin(room *Room) {
 	p.add("close to others", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	p.add("close descriptors", unix.SYS_CLOSE_RANGE, fdInit+1, uintptr(^uint32(0)), 0) // this process may have been given some
 	p.add("close on exec", unix.SYS_FCNTL, fdVerdict, unix.F_SETFD, unix.FD_CLOEXEC)
 	p.add("admission", unix.SYS_READ, fdGateway, words(p, uint64(0)), 1).want = 1 // 0: nobody is there any more
 	p.add("setns", unix.SYS_SETNS, fdInit, room.namespaces)
