@@ -19,8 +19,8 @@ import (
 )
 
 // Adopt takes over the sandbox of a container that ran on while there was no daemon.
-// An endpoint with an ID and without an address was being made or unmade when the daemon was killed: it is made anew. One whose network is gone
-// is left out. It returns the sandbox as it is now.
+// An endpoint with an ID and without an address was being made or unmade when the daemon was killed: it is removed. (Making it anew has to wait until
+// all others have claimed their addresses.) One whose network is gone is left out, too. It returns the sandbox as it is now.
 func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, error) {
 	c := &connection{id: r.ContainerID, name: r.Name, request: r, sandboxID: sb.ID, key: sb.Key, ports: sb.Ports}
 	if len(sb.Endpoints) == 0 {
@@ -30,7 +30,7 @@ func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, e
 		return nil, err
 	}
 	var errs []error
-	again := map[string]*network.EndpointSettings{}
+	var undone []*endpoint
 	for _, name := range slices.Sorted(maps.Keys(sb.Endpoints)) {
 		e, err := s.adoptEndpoint(c, name, sb.Endpoints[name])
 		if err != nil {
@@ -38,25 +38,18 @@ func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, e
 			continue
 		}
 		if e.interrupted() {
-			again[e.lan.record.ID] = e.settings
-			s.unplug(ctx, e)
-			s.unuse(e.lan)
+			undone = append(undone, e)
 			continue
 		}
 		c.endpoints = append(c.endpoints, e)
 	}
-	s.findInterfaces(c)
+	s.lookInside(ctx, c, undone)
 	if e := publisher(c.endpoints); e != nil {
 		s.rebind(ctx, c, e.settings.IPAddress)
 	}
 	s.settle(c)
 	errs = append(errs, s.publish(ctx, rulesOf(c.bindings), nil), s.resolveNames(ctx, c.endpoints...))
-	for id, settings := range again {
-		_, err := s.Attach(ctx, c.id, id, settings)
-		errs = append(errs, err)
-	}
-	now, err := s.connection(c.id)
-	return now.sandbox(), errors.Join(append(errs, err)...)
+	return c.sandbox(), errors.Join(errs...)
 }
 
 // interrupted tells that an endpoint of a record was neither there nor gone.
@@ -111,17 +104,25 @@ func (s *Service) adoptEndpoint(c *connection, nameOrID string, settings *networ
 	return e, nil
 }
 
-// findInterfaces looks up what the endpoints' interfaces are called, by the addresses that they have.
-func (s *Service) findInterfaces(c *connection) {
+// lookInside finds out what the endpoints' interfaces are called, by the addresses that they have, and removes what is undone.
+func (s *Service) lookInside(ctx context.Context, c *connection, undone []*endpoint) {
 	if c.key == "" {
 		return
 	}
 	ns, err := sandbox.Join(c.key)
 	if err != nil {
 		slog.Warn("sandbox of a running container cannot be opened", "container", c.id, "sandbox", c.key, "err", err)
+		for _, e := range undone {
+			s.unplug(ctx, e, nil)
+			s.unuse(e.lan)
+		}
 		return
 	}
 	defer ns.Release()
+	for _, e := range undone {
+		s.unplug(ctx, e, ns)
+		s.unuse(e.lan)
+	}
 	names, err := ns.Interfaces()
 	if err != nil {
 		slog.Warn("interfaces of a running container cannot be listed", "container", c.id, "err", err)
@@ -131,6 +132,11 @@ func (s *Service) findInterfaces(c *connection) {
 			if name := names[a.Addr()]; name != "" {
 				e.link.Interface = name
 			}
+		}
+	}
+	if len(undone) > 0 {
+		if err := s.setRoutes(ns, c.endpoints); err != nil {
+			slog.Warn("routes of a running container cannot be restored", "container", c.id, "err", err)
 		}
 	}
 }

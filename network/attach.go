@@ -45,7 +45,7 @@ func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, sett
 	taken := (&connection{endpoints: before}).interfaces()
 	way4, way6 := wayOut(c.endpoints, true), wayOut(c.endpoints, false)
 	last := len(before)
-	u.Push("restore routes", func(context.Context) error { return errors.Join(ns.Remove(e.link.Interface), s.setRoutes(ns, before)) })
+	u.Push("restore routes", func(context.Context) error { return s.setRoutes(ns, before) })
 	if err := s.plug(ctx, e, ns, taken, way4 == last, way6 == last, &u); err != nil {
 		return nil, err
 	}
@@ -102,12 +102,14 @@ func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sa
 	before := c.endpoints
 	c.endpoints = slices.DeleteFunc(slices.Clone(before), func(other *endpoint) bool { return other == e })
 	errs := []error{s.rebindTo(ctx, &c, before)}
-	s.unplug(ctx, e)
+	ns, err := sandbox.Join(c.key)
+	if err != nil { // without its namespace, it is as good as disconnected
+		errs, ns = append(errs, err), nil
+	}
+	s.unplug(ctx, e, ns)
 	fault.Point("network.detach.interface")
-	if ns, err := sandbox.Join(c.key); err != nil {
-		errs = append(errs, err)
-	} else {
-		errs = append(errs, ns.Remove(e.link.Interface), s.setRoutes(ns, c.endpoints))
+	if ns != nil {
+		errs = append(errs, s.setRoutes(ns, c.endpoints))
 		ns.Release()
 	}
 	e.releaseAddresses()

@@ -108,6 +108,6 @@ func (s *Service) takeDown(ctx context.Context, c *connection) {
 		}
 	}
 	for _, e := range slices.Backward(c.endpoints) {
-		s.unplug(ctx, e)
+		s.unplug(ctx, e, nil)
 	}
 }

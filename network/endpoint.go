@@ -166,7 +166,7 @@ func (s *Service) plug(ctx context.Context, e *endpoint, ns *sandbox.Namespace, 
 	if err := l.driver.Join(ctx, l.conf, &e.link, ns); err != nil {
 		return err
 	}
-	u.Push("remove interface", func(ctx context.Context) error { return l.driver.Leave(ctx, l.conf, &e.link) })
+	u.Push("remove interface", func(ctx context.Context) error { return l.driver.Leave(ctx, l.conf, &e.link, ns) })
 	i := sandbox.Interface{Name: e.link.Interface, Addresses: e.link.Addresses, Sysctls: sysctls}
 	if way4 {
 		i.Default4 = e.route4
@@ -184,12 +184,9 @@ func (s *Service) plug(ctx context.Context, e *endpoint, ns *sandbox.Namespace, 
 	return nil
 }
 
-// unplug removes an endpoint's interface and gives its addresses back.
-func (s *Service) unplug(ctx context.Context, e *endpoint) {
-	if e.lan.driver == nil {
-		return
-	}
-	if err := e.lan.driver.Leave(ctx, e.lan.conf, &e.link); err != nil {
+// unplug removes an endpoint's interface; ns is nil where its namespace is gone.
+func (s *Service) unplug(ctx context.Context, e *endpoint, ns *sandbox.Namespace) {
+	if err := e.lan.driver.Leave(ctx, e.lan.conf, &e.link, ns); err != nil {
 		slog.Warn("cannot remove interface", "network", e.lan.record.Name, "endpoint", e.link.ID, "err", err)
 	}
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 
 // TestMain runs the tests on a host of their own, which has a neighbour.
 func TestMain(m *testing.M) {
+	if seed, err := strconv.ParseUint(os.Getenv(randomEnv), 10, 64); err == nil {
+		os.Exit(workAtRandom(os.Getenv(crashEnv), seed))
+	}
 	if dir := os.Getenv(crashEnv); dir != "" {
 		os.Exit(connectAndDisconnect(dir))
 	}

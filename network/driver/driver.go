@@ -46,8 +46,9 @@ type Driver interface {
 	Remove(ctx context.Context, n *Network) error
 	// Join puts the endpoint's interface into a namespace, down and without addresses. Nothing is left when it fails.
 	Join(ctx context.Context, n *Network, e *Endpoint, ns *sandbox.Namespace) error
-	// Leave removes the interface, also of a namespace that is gone. What is gone is not an error. It may take its time.
-	Leave(ctx context.Context, n *Network, e *Endpoint) error
+	// Leave removes the interface; ns is nil when its namespace is gone, or about to go. An endpoint that comes from a record may have no name of
+	// its interface. What is gone is not an error. It may take its time.
+	Leave(ctx context.Context, n *Network, e *Endpoint, ns *sandbox.Namespace) error
 	// Route is how an endpoint with an address of this subnet leaves the network; zero for not at all.
 	Route(n *Network, s Subnet) sandbox.Default
 	// Traits say how the rest of the room treats the networks.

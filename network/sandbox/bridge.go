@@ -43,7 +43,7 @@ func FindBridge(host *netlink.Handle, name string) (b Bridge, ok bool, err error
 	if owner, ours := strings.CutPrefix(link.Attrs().Alias, owned); ours {
 		b.Owner = owner
 	}
-	addrs, err := host.AddrList(link, netlink.FAMILY_ALL)
+	addrs, err := Dump(func() ([]netlink.Addr, error) { return host.AddrList(link, netlink.FAMILY_ALL) })
 	for _, a := range addrs {
 		if p := prefixOf(a.IPNet); !p.Addr().IsLinkLocalUnicast() || p.Addr().Is4() {
 			b.Addresses = append(b.Addresses, p)
@@ -105,7 +105,7 @@ func makeBridge(host *netlink.Handle, b Bridge) (netlink.Link, error) {
 
 // OwnedBridges lists the bridges that an engine with this data root has made.
 func OwnedBridges(host *netlink.Handle, owner string) ([]string, error) {
-	links, err := host.LinkList()
+	links, err := Dump(host.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -134,7 +134,7 @@ func DeleteBridge(host *netlink.Handle, name, owner string) error {
 
 // setAddresses adds those that are missing; with only, it removes what is there besides.
 func setAddresses(host *netlink.Handle, link netlink.Link, want []netip.Prefix, only bool) error {
-	addrs, err := host.AddrList(link, netlink.FAMILY_ALL)
+	addrs, err := Dump(func() ([]netlink.Addr, error) { return host.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ type Route struct {
 // Routes lists the host's routes of a family (unix.AF_INET, unix.AF_INET6) other than the default one and those by the
 // interface with the index except.
 func Routes(host *netlink.Handle, family, except int) ([]Route, error) {
-	routes, err := host.RouteList(nil, family)
+	routes, err := Dump(func() ([]netlink.Route, error) { return host.RouteList(nil, family) })
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}

@@ -124,7 +124,7 @@ func (n *Namespace) do(f func() error) error {
 
 // Interfaces maps the addresses in the namespace to the names of the interfaces that have them.
 func (n *Namespace) Interfaces() (map[netip.Addr]string, error) {
-	links, err := n.handle.LinkList()
+	links, err := Dump(n.handle.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -132,7 +132,7 @@ func (n *Namespace) Interfaces() (map[netip.Addr]string, error) {
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
-	addrs, err := n.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := Dump(func() ([]netlink.Addr, error) { return n.handle.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}

@@ -36,7 +36,7 @@ func removeInterfaces(key string) error {
 		return fmt.Errorf("enter network namespace %s: %w", key, err)
 	}
 	defer h.Close()
-	links, err := h.LinkList()
+	links, err := Dump(h.LinkList)
 	if err != nil {
 		return fmt.Errorf("list interfaces in %s: %w", key, err)
 	}

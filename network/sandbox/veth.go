@@ -59,7 +59,7 @@ func AwaitCarrier(host *netlink.Handle, port string, bridge int) error {
 }
 
 // AddLink makes an interface in the namespace that stands on one of the host's, such as a macvlan. Its
-// attributes name the parent, and a name that nothing on the host has: it moves. Nothing is left when it fails.
+// attributes name the parent, and a name that nothing on the host has: it moves, and keeps that one as its mark. Nothing is left when it fails.
 func (n *Namespace) AddLink(host *netlink.Handle, link netlink.Link, name string) (err error) {
 	first := link.Attrs().Name
 	link.Attrs().Namespace = netlink.NsFd(n.fd)
@@ -68,7 +68,7 @@ func (n *Namespace) AddLink(host *netlink.Handle, link netlink.Link, name string
 	}
 	moved, err := n.handle.LinkByName(first)
 	if err == nil {
-		err = n.handle.LinkSetName(moved, name)
+		err = errors.Join(n.handle.LinkSetAlias(moved, first), n.handle.LinkSetName(moved, name))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("interface %s: %w", name, err), n.Remove(first))
@@ -82,6 +82,21 @@ func (n *Namespace) Remove(name string) error {
 		return nil
 	}
 	return Delete(n.handle, name)
+}
+
+// RemoveMarked removes the interface that AddLink has made under that name at first. One that is gone is not an error.
+func (n *Namespace) RemoveMarked(mark string) error {
+	links, err := Dump(n.handle.LinkList)
+	if err != nil {
+		return fmt.Errorf("list interfaces: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		if l.Attrs().Alias == mark || l.Attrs().Name == mark {
+			errs = append(errs, n.Remove(l.Attrs().Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Delete removes an interface of the host, and with it the other end. One that is gone is not an error.

@@ -121,7 +121,7 @@ func (d *Driver) Join(_ context.Context, n *driver.Network, e *driver.Endpoint, 
 }
 
 // Leave removes the pair.
-func (d *Driver) Leave(_ context.Context, _ *driver.Network, e *driver.Endpoint) error {
+func (d *Driver) Leave(_ context.Context, _ *driver.Network, e *driver.Endpoint, _ *sandbox.Namespace) error {
 	return sandbox.Delete(d.remover, HostInterface(e))
 }
 

@@ -27,7 +27,9 @@ func (Driver) Join(context.Context, *driver.Network, *driver.Endpoint, *sandbox.
 }
 
 // Leave does nothing.
-func (Driver) Leave(context.Context, *driver.Network, *driver.Endpoint) error { return nil }
+func (Driver) Leave(context.Context, *driver.Network, *driver.Endpoint, *sandbox.Namespace) error {
+	return nil
+}
 
 // Route is none of a driver's that makes no interface.
 func (Driver) Route(*driver.Network, driver.Subnet) sandbox.Default { return sandbox.Default{} }

@@ -75,8 +75,13 @@ func (d *Driver) Join(_ context.Context, n *driver.Network, e *driver.Endpoint, 
 	return ns.AddLink(d.host, link, e.Interface)
 }
 
-// Leave has nothing to do on the host: the interface is gone with its namespace.
-func (d *Driver) Leave(context.Context, *driver.Network, *driver.Endpoint) error { return nil }
+// Leave has nothing to do on the host: the interface goes with its namespace.
+func (d *Driver) Leave(_ context.Context, _ *driver.Network, e *driver.Endpoint, ns *sandbox.Namespace) error {
+	if ns == nil {
+		return nil
+	}
+	return ns.RemoveMarked(parent.Mark(e))
+}
 
 // Route is by the network's own gateway, which is not this host.
 func (d *Driver) Route(n *driver.Network, s driver.Subnet) sandbox.Default {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"gantry/network/driver"
+	"gantry/network/sandbox"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -161,7 +162,7 @@ func (p *Parents) Remove(n *driver.Network) error {
 
 // Sweep removes the parents that an earlier process has made for networks that are gone.
 func (p *Parents) Sweep(_ []*driver.Network) error {
-	links, err := p.host.LinkList()
+	links, err := sandbox.Dump(p.host.LinkList)
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)
 	}
@@ -180,6 +181,9 @@ func (p *Parents) Sweep(_ []*driver.Network) error {
 	return errors.Join(errs...)
 }
 
+// Mark is by what an endpoint's interface is found again: its name until it is in its namespace, its alias there.
+func Mark(e *driver.Endpoint) string { return "gv" + e.ID[:min(12, len(e.ID))] }
+
 // Attrs are those of an endpoint's interface on the parent. It has a name of its own until it is in its namespace.
 func (p *Parents) Attrs(n *driver.Network, e *driver.Endpoint) (netlink.LinkAttrs, error) {
 	attrs := netlink.NewLinkAttrs()
@@ -188,7 +192,7 @@ func (p *Parents) Attrs(n *driver.Network, e *driver.Endpoint) (netlink.LinkAttr
 	if err != nil {
 		return attrs, fmt.Errorf("parent interface %s: %w", name, err)
 	}
-	attrs.Name, attrs.ParentIndex, attrs.MTU = "gv"+e.ID[:min(12, len(e.ID))], link.Attrs().Index, link.Attrs().MTU
+	attrs.Name, attrs.ParentIndex, attrs.MTU = Mark(e), link.Attrs().Index, link.Attrs().MTU
 	if text := n.Options[driver.MTU]; text != "" {
 		if attrs.MTU, err = strconv.Atoi(text); err != nil {
 			return attrs, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("failed to parse %s value: %q", driver.MTU, text))
