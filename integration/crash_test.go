@@ -131,14 +131,14 @@ func endDaemon(d *testkit.Session) {
 type tour struct {
 	d                        *testkit.Session
 	image, tag, name, volume string
-	committed                string
+	committed, network       string
 	archive                  []byte
 	steps                    []func() testkit.Result
 }
 
 func newTour(d *testkit.Session) *tour {
 	d.T.Helper()
-	t := &tour{d: d, volume: volumeName(d), image: d.Image("tour"), tag: d.Image("tag"), committed: d.Image("committed"), name: d.Name("tour")}
+	t := &tour{d: d, volume: volumeName(d), image: d.Image("tour"), tag: d.Image("tag"), committed: d.Image("committed"), name: d.Name("tour"), network: d.Name("net")}
 	image, err := testkit.Busybox(t.image+":latest", func(c *dockerspec.DockerOCIImageConfig) { c.Cmd = []string{"true"} },
 		imagetar.Rootfs{"own": {Data: t.image}})
 	if err != nil {
@@ -158,6 +158,10 @@ func newTour(d *testkit.Session) *tour {
 		cli("exec", t.name, "touch", "/data/f", "/g"),
 		cli("rename", t.name, t.name+"-b"),
 		cli("rename", t.name+"-b", t.name),
+		cli("network", "create", t.network),
+		cli("network", "connect", t.network, t.name),
+		cli("network", "disconnect", t.network, t.name),
+		cli("network", "rm", t.network),
 		cli("update", "--cpu-shares", "512", t.name),
 		cli("pause", t.name),
 		cli("unpause", t.name),
@@ -200,6 +204,9 @@ func (t *tour) clean() {
 		if r := t.d.CLI("rm", "-f", "-v", name); r.Code != 0 && !strings.Contains(r.Stderr, "No such container") {
 			t.d.T.Errorf("remove what the crash left: %s", r.Stderr)
 		}
+	}
+	if r := t.d.CLI("network", "rm", "-f", t.network); r.Code != 0 {
+		t.d.T.Errorf("remove the network that the crash left: %s", r.Stderr)
 	}
 	if r := t.d.CLI("volume", "rm", "-f", t.volume); r.Code != 0 {
 		t.d.T.Errorf("remove the volume that the crash left: %s", r.Stderr)

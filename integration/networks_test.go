@@ -2,7 +2,9 @@ package integration
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,4 +198,166 @@ func TestLegacyLinks(t *testing.T) {
 	d.Fails(125, []string{"could not get container for nosuch"}, "run", "--rm", "--link", "nosuch", "busybox", "true")
 	d.Docker("network", "connect", net, db)
 	d.Docker("network", "disconnect", net, db)
+}
+
+func TestEndpointOptions(t *testing.T) {
+	t.Parallel()
+	d := engine(t)
+	web := makeNetwork(d, "--subnet", "10.232.0.0/24", "--gateway", "10.232.0.9", "--aux-address", "printer=10.232.0.2", "--ipv6", "--subnet", "fd23:2::/64",
+		"-o", "com.docker.network.driver.mtu=1300", "-o", "com.docker.network.container_iface_prefix=lan")
+	back, plain := makeNetwork(d, "--internal"), makeNetwork(d)
+	for _, r := range []row{
+		{"address", []string{"--network", web, "--ip", "10.232.0.50", "--ip6", "fd23:2::50"}, "ip -o addr show lan0 | grep -c '10.232.0.50/24\\|fd23:2::50/64'", "2"},
+		{"gateway", []string{"--network", web}, "ip route | grep default", "default via 10.232.0.9 dev lan0 "},
+		{"gateway of IPv6", []string{"--network", web}, "ip -6 route | grep -c 'default via fd23:2::1 dev lan0'", "1"},
+		{"aux address is left alone", []string{"--network", web}, "ip -o -4 addr show lan0 | grep -c '10.232.0.2/' || true", "0"},
+		{"mtu", []string{"--network", web}, "cat /sys/class/net/lan0/mtu", "1300"},
+		{"mac", []string{"--network", web, "--mac-address", "02:aa:00:00:00:07"}, "cat /sys/class/net/lan0/address", "02:aa:00:00:00:07"},
+		{"internal", []string{"--network", back}, "ip route | grep -c default || true", "0"},
+		{"link local", []string{"--network", web, "--link-local-ip", "169.254.7.7"}, "ip -o addr show lan0 | grep -c 169.254.7.7/16", "1"},
+		{"sysctls", []string{"--network", "name=" + web + ",\"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1\""},
+			"cat /proc/sys/net/ipv4/conf/lan0/log_martians", "1"},
+		{"interface name", []string{"--network", "name=" + web + ",driver-opt=com.docker.network.endpoint.ifname=uplink"}, "ls /sys/class/net | tr '\\n' ' '", "lo uplink "},
+		{"several", []string{"--network", web, "--network", back}, "ls /sys/class/net | tr '\\n' ' '; ip route | grep -c default", "eth0 lan0 lo 1"},
+		{"priority", []string{"--network", web, "--network", "name=" + plain + ",gw-priority=1"}, "ip route | grep default | grep -c 'dev eth0'", "1"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			equal(t, "output", strings.TrimSpace(sh(d.With(t), r.flags, r.script)), strings.TrimSpace(r.want))
+		})
+	}
+	d.Fails(125, []string{"no configured subnet or ip-range contain the IP address 10.9.9.9"}, "run", "--rm", "--network", web, "--ip", "10.9.9.9", "busybox", "true")
+	d.Fails(125, []string{"user specified IP address is supported on user defined networks only"}, "run", "--rm", "--ip", "172.17.0.99", "busybox", "true")
+	d.Fails(125, []string{"user specified IP address is supported only when connecting to networks with user configured subnets"}, "run", "--rm", "--network", back, "--ip", "172.18.0.99", "busybox", "true")
+	d.Fails(1, []string{"network with name " + web + " already exists"}, "network", "create", web)
+	d.Fails(1, []string{"Pool overlaps with other one on this address space"}, "network", "create", "--subnet", "10.232.0.0/16", "overlapping")
+	d.Fails(1, []string{`plugin "nosuch" not found`}, "network", "create", "-d", "nosuch", "driverless")
+	d.Fails(1, []string{"container sharing network namespace"}, "network", "connect", web, up(d, "--network", "host"))
+}
+
+func TestMacvlan(t *testing.T) {
+	t.Parallel()
+	d := own(t, testkit.Options{})
+	lan := hostAddress(d) // on a bridge, which is a parent as good as any
+	d.Baseline()
+	net := makeNetwork(d, "-d", "macvlan", "-o", "parent=lan0", "--subnet", "192.0.2.0/24", "--gateway", lan)
+	one, two := up(d, "--network", net), up(d, "--network", net)
+	if !pings(d, one, address(d, two, net)) {
+		t.Error("containers do not reach each other")
+	}
+	contains(t, "routes", d.Docker("exec", one, "ip", "route"), "default via 192.0.2.1 dev eth0")
+	bridge := up(d)
+	d.Docker("network", "connect", net, bridge)
+	if !pings(d, bridge, address(d, two, net)) {
+		t.Error("not reached after it was connected")
+	}
+	d.Docker("network", "disconnect", net, bridge)
+	equal(t, "interfaces", strings.Join(strings.Fields(d.Docker("exec", bridge, "ls", "/sys/class/net")), " "), "eth0 lo")
+	alone := makeNetwork(d, "-d", "macvlan", "--internal")
+	three, four := up(d, "--network", alone), up(d, "--network", alone)
+	if !pings(d, three, address(d, four, alone)) {
+		t.Error("containers of an internal network do not reach each other")
+	}
+	d.Docker("rm", "-f", one, two, three, four, bridge)
+	d.Docker("network", "rm", net, alone)
+}
+
+func TestDefaultNetworkOptions(t *testing.T) {
+	t.Parallel()
+	d := own(t, testkit.Options{Args: []string{"--default-network-opt=bridge=com.docker.network.driver.mtu=1234", "--default-address-pool=base=10.233.0.0/16,size=24"}})
+	net := makeNetwork(d)
+	equal(t, "mtu and subnet", sh(d, []string{"--network", net}, "cat /sys/class/net/eth0/mtu; ip -o -4 addr show eth0 | grep -o '10.233.*/24'"), "1234\n10.233.1.2/24")
+}
+
+// A crash in the middle of a change of a running container's networks leaves it in the network or out of it, and no address in two hands.
+func TestCrashWhileConnecting(t *testing.T) {
+	t.Parallel()
+	d := own(t, testkit.Options{})
+	gantryOnly(t, d, "crash points")
+	net := makeNetwork(d, "--subnet", "10.234.0.0/24")
+	name, peer := up(d), up(d, "--network", net)
+	for _, c := range []struct {
+		point, command string
+	}{
+		{"container.connect.recorded", "connect"}, {"network.attach.interface", "connect"}, {"container.connect.attached", "connect"},
+		{"container.disconnect.recorded", "disconnect"}, {"network.detach.interface", "disconnect"}, {"container.disconnect.detached", "disconnect"},
+	} {
+		t.Run(c.point, func(t *testing.T) {
+			d := d.With(t)
+			if c.command == "disconnect" {
+				d.Docker("network", "connect", net, name)
+			}
+			if err := d.Kill9(); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Launch("GANTRY_FAULT=" + c.point); err != nil {
+				t.Fatal(err)
+			}
+			if r := d.CLI("network", c.command, net, name); r.Code == 0 {
+				t.Fatal("not killed")
+			}
+			<-d.Exited()
+			if err := d.Launch(); err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "networks", len(inspect(d, name).NetworkSettings.Networks), 1)
+			equal(t, "interfaces", strings.Join(strings.Fields(d.Docker("exec", name, "ls", "/sys/class/net")), " "), "eth0 lo")
+			d.Docker("network", "connect", net, name)
+			if !pings(d, name, address(d, peer, net)) {
+				t.Error("not connected after the crash")
+			}
+			d.Docker("network", "disconnect", net, name)
+		})
+	}
+	d.Docker("rm", "-f", name, peer)
+}
+
+// TestManyContainersOnOneNetwork starts containers twenty at a time: no start is much slower than the others, and nothing is left.
+func TestManyContainersOnOneNetwork(t *testing.T) {
+	n := 40
+	if *long {
+		n = 100
+	} else {
+		t.Parallel()
+	}
+	d := own(t, testkit.Options{})
+	net := makeNetwork(d)
+	var mu sync.Mutex // guards took, seen
+	var took []time.Duration
+	seen := map[string]bool{}
+	slots := make(chan struct{}, 20)
+	var all sync.WaitGroup
+	var names []string
+	for range n {
+		name := d.Name("many")
+		names = append(names, name)
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			begun := time.Now()
+			if r := d.CLI("run", "-d", "-p", "80", "--network", net, "--name", name, "busybox", "sleep", "1000"); r.Code != 0 {
+				t.Error(r.Stderr)
+				return
+			}
+			d := time.Since(begun)
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, d)
+		})
+	}
+	all.Wait()
+	for _, name := range names {
+		a := address(d, name, net)
+		if seen[a] {
+			t.Errorf("address %s was handed out twice", a)
+		}
+		seen[a] = true
+	}
+	equal(t, "containers in the network", len(inspectNetwork(d, net).Containers), n)
+	slices.Sort(took)
+	median, slowest := took[len(took)/2], took[len(took)*99/100]
+	t.Logf("median %v, 99th percentile %v", median, slowest)
+	if *long && slowest > 3*median {
+		t.Errorf("the slowest of a hundred took %v, the median is %v", slowest, median)
+	}
+	d.Docker(append([]string{"rm", "-f"}, names...)...)
 }
