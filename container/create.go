@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"gantry/container/record"
+	"gantry/internal/atomicfile"
 	"gantry/internal/fault"
 	"gantry/internal/undo"
 	"gantry/security"
@@ -61,30 +63,49 @@ func (s *creator) Create(ctx context.Context, req CreateRequest) (_ container.Cr
 	if err := s.hold(ctx, c, r); err != nil {
 		return container.CreateResponse{}, err
 	}
-	if err := s.cfg.Storage.CreateRW(ctx, r.ID, r.Chain, r.HostConfig.StorageOpt); err != nil {
+	if err := os.Mkdir(c.dir, 0o710); err != nil {
 		return container.CreateResponse{}, err
 	}
-	u.Push("remove rw layer", func(ctx context.Context) error { return s.cfg.Storage.RemoveRW(ctx, r.ID) })
-	fault.Point("container.create.layer")
-
+	u.Push("remove directory", func(context.Context) error { return os.RemoveAll(c.dir) })
+	fault.Point("container.create.directory")
 	if err := s.holdMountedImages(ctx, c, r); err != nil {
 		return container.CreateResponse{}, err
 	}
 	if err := s.makeVolumes(ctx, c, r, &u); err != nil {
 		return container.CreateResponse{}, err
 	}
-	if err := os.Mkdir(c.dir, 0o710); err != nil {
-		return container.CreateResponse{}, err
-	}
-	u.Push("remove directory", func(context.Context) error { return os.RemoveAll(c.dir) })
-	fault.Point("container.create.directory")
-	if err := s.save(c, nil, r); err != nil {
+	u.Push("remove rw layer", func(ctx context.Context) error { return s.cfg.Storage.RemoveRW(ctx, r.ID) })
+	if err := s.record(ctx, c, r); err != nil {
 		return container.CreateResponse{}, err
 	}
 	fault.Point("container.create.record")
 	s.index.add(c)
 	s.Announce(r, events.ActionCreate, nil)
 	return container.CreateResponse{ID: r.ID, Warnings: warnings}, nil
+}
+
+// record makes the rw layer and the record. Both become durable at the same time, since the syncs are most of what a
+// create takes; the record gets its name when the layer is there.
+func (s *creator) record(ctx context.Context, c *Container, r *record.Container) error {
+	type written struct {
+		files *atomicfile.Staged
+		err   error
+	}
+	ready := make(chan written, 1)
+	go func() {
+		files, err := stage(c, r)
+		ready <- written{files, err}
+	}()
+	err := s.cfg.Storage.CreateRW(ctx, r.ID, r.Chain, r.HostConfig.StorageOpt)
+	fault.Point("container.create.layer")
+	w := <-ready
+	if w.err != nil || err != nil {
+		if w.files != nil {
+			w.err = w.files.Discard()
+		}
+		return cmp.Or(err, w.err)
+	}
+	return w.files.Name(record.ConfigFile)
 }
 
 // draft resolves the image and makes the record; nothing is acquired yet.

@@ -137,10 +137,17 @@ func (s *restorer) complete(ctx context.Context, r *record.Container) {
 	}
 }
 
-// neverCreated reports whether a directory is what a create left that was killed: there is nothing in it yet.
+// neverCreated reports whether a directory is what a create left that was killed: there is nothing in it yet, or files without
+// their names, of which that of the record comes last.
 func (s *restorer) neverCreated(dir string) bool {
 	entries, err := os.ReadDir(dir)
-	return err == nil && len(entries) == 0
+	if err != nil {
+		return false
+	}
+	unnamed := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return atomicfile.Temporary(e.Name()) })
+	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return !atomicfile.Temporary(e.Name()) && !(unnamed && e.Name() == record.HostConfigFile)
+	})
 }
 
 // holdAgain keeps image and volumes; one that is missing is reported when the container starts.

@@ -172,6 +172,19 @@ func (s *records) save(c *Container, before, r *record.Container) error {
 	return atomicfile.Write(filepath.Join(c.dir, record.ConfigFile), data, 0o600)
 }
 
+// stage writes both files of a new record, without their names.
+func stage(c *Container, r *record.Container) (*atomicfile.Staged, error) {
+	host, err := record.EncodeHostConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	config, err := record.Encode(r, c.dir)
+	if err != nil {
+		return nil, err
+	}
+	return atomicfile.Stage(c.dir, map[string][]byte{record.HostConfigFile: host, record.ConfigFile: config}, 0o600)
+}
+
 // load reads a container's directory.
 func load(dir string) (*record.Container, error) {
 	config, err := os.ReadFile(filepath.Join(dir, record.ConfigFile))

@@ -102,6 +102,12 @@ func (s *Service) Resolve(ctx context.Context, ref string, platform *ocispec.Pla
 
 // Prepare unpacks an image that was stored without being unpacked, such as one for another platform than this host's.
 func (s *Service) Prepare(ctx context.Context, i *Image) error {
+	ctx = s.store.Context(ctx)
+	if v, err := s.content.manifest(ctx, i.Manifest); err == nil {
+		if ready, err := s.vault.ready(ctx, v); ready && err == nil {
+			return nil // nothing to write: each transaction costs two fsyncs
+		}
+	}
 	return s.store.During(ctx, func(ctx context.Context) error {
 		v, err := s.content.manifest(ctx, i.Manifest)
 		if err != nil {

@@ -203,6 +203,21 @@ func (v *vault) labelManifest(ctx context.Context, m member) error {
 	return v.labelConfig(ctx, m.variant)
 }
 
+// ready reports whether an image's layers are unpacked, and are kept as long as the image is.
+func (v *vault) ready(ctx context.Context, i *variant) (bool, error) {
+	if i.chain == "" {
+		return false, nil
+	}
+	info, err := v.store.Content().Info(ctx, i.manifest.Config.Digest)
+	if err != nil {
+		return false, err
+	}
+	if key, value := v.store.ChainLabel(i.chain); info.Labels[key] != value {
+		return false, nil
+	}
+	return v.store.Ready(ctx, i.chain)
+}
+
 // labelConfig keeps the image's unpacked layers as long as its config.
 func (v *vault) labelConfig(ctx context.Context, i *variant) error {
 	if i.chain == "" {

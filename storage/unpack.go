@@ -118,6 +118,20 @@ func (s *chains) ChainOf(ctx context.Context, id string) (ChainID, error) {
 	}
 }
 
+// Ready reports whether a chain is unpacked and MakeReady has nothing to do for it. It writes nothing, so it keeps nothing:
+// the caller knows who does.
+func (s *chains) Ready(ctx context.Context, chain ChainID) (bool, error) {
+	ctx = s.Context(ctx)
+	for _, name := range []string{string(chain), string(chain) + "-init"} {
+		if _, err := s.snapshots.Stat(ctx, name); errdefs.IsNotFound(err) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // MakeReady makes what the first container on a chain would have to wait for.
 func (s *chains) MakeReady(ctx context.Context, chain ChainID) error {
 	_, err := s.initLayer(s.Context(ctx), chain)

@@ -83,3 +83,54 @@ func TestReadersSeeOneContentOrTheOther(t *testing.T) {
 	close(done)
 	readers.Wait()
 }
+
+func TestStagedFilesAreNamedTogether(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string][]byte{"a": []byte("1"), "b": []byte("2")}
+	s, err := atomicfile.Stage(dir, files, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range names(t, dir) {
+		if !atomicfile.Temporary(e) {
+			t.Errorf("%s has its name already", e)
+		}
+	}
+	if err := s.Name("a"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != string(want) {
+			t.Errorf("%s: %q %v", name, got, err)
+		}
+	}
+	if len(names(t, dir)) != 2 {
+		t.Errorf("%q", names(t, dir))
+	}
+}
+
+func TestDiscardedFilesAreGone(t *testing.T) {
+	dir := t.TempDir()
+	s, err := atomicfile.Stage(dir, map[string][]byte{"a": nil, "b": nil}, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Discard(); err != nil || len(names(t, dir)) != 0 {
+		t.Errorf("%v %q", err, names(t, dir))
+	}
+	if _, err := atomicfile.Stage(filepath.Join(dir, "missing"), map[string][]byte{"a": nil}, 0o600); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
