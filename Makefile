@@ -47,6 +47,7 @@ test: packages build vet ## all tests but the long ones
 
 .PHONY: test-long
 test-long: packages build ## the tests that take minutes
+	$(GO) test -timeout 60m ./network -long
 	GANTRY_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 120m ./integration -long
 
 .PHONY: bench

@@ -29,6 +29,11 @@ func (c *createRequest) shape(at version, mac string, cgroupV2 bool) error {
 		names := slices.Sorted(maps.Keys(c.Networking.EndpointsConfig))
 		return invalid("Container cannot be connected to network endpoints: %s", strings.Join(names, ", "))
 	}
+	for _, e := range c.Networking.EndpointsConfig {
+		if e != nil {
+			forgetUnknownEndpoint(e, at)
+		}
+	}
 	if err := c.shapeMAC(at, mac); err != nil {
 		return err
 	}
@@ -118,13 +123,6 @@ func shapeMountBefore42(m *mount.Mount) {
 // shapeMAC moves the container-wide MAC address, which 1.52 dropped, to the endpoint in the main network.
 func (c *createRequest) shapeMAC(at version, mac string) error {
 	mode := c.HostConfig.NetworkMode
-	if at.before(44) {
-		for _, e := range c.Networking.EndpointsConfig {
-			if e != nil {
-				e.MacAddress = nil // endpoints had none to choose
-			}
-		}
-	}
 	if mac == "" || !at.before(52) {
 		return nil
 	}

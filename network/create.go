@@ -110,7 +110,7 @@ func (s *Service) draft(req network.CreateRequest) (store.Record, error) {
 	if s.nameTaken(req.Name) {
 		return r, errdefs.ErrConflict.WithMessage("network with name " + req.Name + " already exists")
 	}
-	if req.Ingress {
+	if req.Ingress || req.Scope != "" && req.Scope != "local" {
 		return r, noSwarm()
 	}
 	if r.ConfigOnly {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"flag"
 	"os"
 	"strconv"
 	"testing"
@@ -8,6 +9,9 @@ import (
 
 	"gantry/network/apart"
 )
+
+// long makes tests repeat themselves many more times, which takes minutes.
+var long = flag.Bool("long", false, "run the long tests too")
 
 // TestMain runs the tests on a host of their own, which has a neighbour.
 func TestMain(m *testing.M) {

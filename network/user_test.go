@@ -8,7 +8,12 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"gantry/events"
+	"gantry/network/sandbox"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
@@ -356,5 +361,105 @@ func TestUsersBridgeMustBeThere(t *testing.T) {
 	_, err := Open(t.Context(), Config{Root: t.TempDir(), ExecRoot: t.TempDir(), Bridge: "nosuch0"})
 	if err == nil || !strings.Contains(err.Error(), "bridge device with non default name nosuch0 must be created manually") {
 		t.Fatal(err)
+	}
+}
+
+// TestCycles connects and disconnects, on both sides of a network's life, and looks whether anything is left: go test -long makes ten
+// thousand cycles of it.
+func TestCycles(t *testing.T) {
+	cycles := 100
+	if *long {
+		cycles = 10_000
+	}
+	l := newLab(t)
+	l.make(t, network.CreateRequest{Name: "web", EnableIPv6: yes()})
+	keys, veths, rules := l.left(t)
+	slots := make(chan struct{}, 20)
+	var all sync.WaitGroup
+	for i := range cycles {
+		slots <- struct{}{}
+		r := on(t, fmt.Sprint("c", i), "web", ":80/tcp")
+		r.Dir = ""
+		all.Go(func() {
+			defer func() { <-slots }()
+			if _, err := l.Connect(context.Background(), r); err != nil {
+				t.Error(err)
+			}
+			if i%2 == 0 {
+				if _, err := l.Attach(context.Background(), r.ContainerID, "bridge", nil); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := l.Disconnect(context.Background(), r.ContainerID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	l.background.Wait()
+	host, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	links, err := sandbox.Dump(host.LinkList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if strings.HasPrefix(link.Attrs().Name, "veth") {
+			t.Errorf("interface %s is left", link.Attrs().Name)
+		}
+	}
+	if k, v, r := l.left(t); len(k) != len(keys) || len(v) != len(veths) || r != rules {
+		t.Errorf("sandboxes %v, interfaces %v, rules %s", k, v, r)
+	}
+	for _, name := range []string{"web", "bridge"} {
+		found, err := l.Inspect(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for prefix, s := range found.Status.IPAM.Subnets {
+			if want := uint64(3); s.IPsInUse != want && prefix.Addr().Is4() || s.IPsInUse != 2 && prefix.Addr().Is6() {
+				t.Errorf("%s: %+v", prefix, s)
+			}
+		}
+	}
+}
+
+func TestNetworkEvents(t *testing.T) {
+	journal, err := events.Open(t.Context(), events.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, func(c *Config) { c.Events = journal })
+	id := l.make(t, network.CreateRequest{Name: "web"})
+	r := request(t, "one")
+	l.connect(t, r)
+	if _, err := l.Attach(t.Context(), "one", "web", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Detach(t.Context(), "one", "web"); err != nil {
+		t.Fatal(err)
+	}
+	l.disconnect(t, "one")
+	if err := l.Remove(t.Context(), "web"); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	all, err := journal.Subscribe(t.Context(), events.Query{Since: time.Now().Add(-time.Minute), Until: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m, err := range all {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Actor.ID == id {
+			got = append(got, string(m.Action)+" "+m.Actor.Attributes["container"]+" "+m.Actor.Attributes["name"]+" "+m.Actor.Attributes["type"])
+		}
+	}
+	if want := []string{"create  web bridge", "connect one web bridge", "disconnect one web bridge", "destroy  web bridge"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
 	}
 }
