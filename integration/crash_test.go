@@ -36,6 +36,9 @@ func faultPoints(t *testing.T) []string {
 				names = append(names, name)
 				continue
 			}
+			if name == "adopt.archive." {
+				continue // the tour adopts nothing: tests of storage/adopt do
+			}
 			if name != "container.start." {
 				t.Errorf("%s: points %q are named by a variable that this test does not know", path, name)
 			}

@@ -12,8 +12,11 @@ import (
 type format struct {
 	attrs []byte // of every message, as a JSON object; nil for none
 
-	second  int64  // Unix time that prefix is of
-	prefix  []byte // that second, up to the decimal point
+	second  int64     // Unix time that prefix is of
+	prefix  []byte    // that second, up to the decimal point
+	at      time.Time // the message that tail is of: all lines of one read have one time
+	source  string
+	tail    []byte // of such a message, from behind its line
 	decoded decoded
 }
 
@@ -25,6 +28,13 @@ func (f *format) Append(dst []byte, m *logdriver.Message) []byte {
 	if !m.Partial {
 		dst = append(dst, `\n`...)
 	}
+	if m.Time != f.at || m.Source != f.source || f.tail == nil {
+		f.at, f.source, f.tail = m.Time, m.Source, f.appendTail(f.tail[:0], m)
+	}
+	return append(dst, f.tail...)
+}
+
+func (f *format) appendTail(dst []byte, m *logdriver.Message) []byte {
 	dst = append(dst, `","stream":"`...)
 	dst = appendEscaped(dst, []byte(m.Source))
 	if f.attrs != nil {
@@ -145,12 +155,14 @@ const (
 )
 
 // special reports whether one of eight bytes may not be plain. It works on all eight at once: a
-// byte x minus n borrows into its high bit if x < n, and x xor c is less than 1 only for x = c. It may be
+// byte x minus n borrows into its high bit if x < n, and x xor c is less than 1 only for x = c. Characters that
+// differ in one bit are tested as one, with that bit set: < and >, " and &. It may be
 // wrong in one direction only, for a byte above one that is special, where it does not matter.
 func special(w uint64) bool {
+	const lessOrGreater, quoteOrAnd = '<' ^ '>', '"' ^ '&'
 	found := w | (w - ones*' ') // not ASCII, or a control character
-	for _, c := range [...]uint64{'"', '\\', '<', '>', '&'} {
-		found |= (w ^ ones*c) - ones
-	}
+	found |= ((w | ones*lessOrGreater) ^ ones*'>') - ones
+	found |= ((w | ones*quoteOrAnd) ^ ones*'&') - ones
+	found |= (w ^ ones*'\\') - ones
 	return found&highs != 0
 }
