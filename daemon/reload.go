@@ -18,6 +18,9 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	for _, p := range next.Pending {
 		d.log.Warn("setting takes effect with the next start of the daemon", "option", p.Option, "value", p.Value)
 	}
+	if err := d.tasks.Reload(ctx, taskConfig(next.Config)); err != nil {
+		return err
+	}
 	d.settings.Store(next.Config)
 	logfmt.SetLevel(d.log, logfmt.ParseLevel(next.Config.Log.Threshold()))
 	d.Containers.Reload(ctx, containerSettings(next.Config, d.host))

@@ -82,7 +82,7 @@ func TestReloadTakesNewSettings(t *testing.T) {
 	}
 	equal(t, "labels", labels(), "a=b")
 	events := d.Client().Events(ctx, client.EventsListOptions{Filters: client.Filters{}.Add("type", "daemon")})
-	if err := os.WriteFile(d.Path("daemon.json"), []byte(`{"labels":["c=d"],"live-restore":true,"shutdown-timeout":5}`), 0o600); err != nil {
+	if err := os.WriteFile(d.Path("daemon.json"), []byte(`{"labels":["c=d"],"live-restore":true,"shutdown-timeout":5,"runtimes":{"other":{"path":"crun"}},"default-runtime":"other"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Signal(unix.SIGHUP); err != nil {
@@ -93,6 +93,13 @@ func TestReloadTakesNewSettings(t *testing.T) {
 	equal(t, "live-restore", all[0].Actor.Attributes["live-restore"], "true")
 	equal(t, "labels", labels(), "c=d")
 	contains(t, "log", d.Log(), "Reloaded configuration")
+	r, err := d.Client().Info(ctx, client.InfoOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "default runtime", r.Info.DefaultRuntime, "other")
+	d.LoadBusybox()
+	equal(t, "output", d.Docker("run", "--rm", "busybox", "echo", "here"), "here")
 	// A file that is broken changes nothing.
 	if err := os.WriteFile(d.Path("daemon.json"), []byte(`{"labels":`), 0o600); err != nil {
 		t.Fatal(err)

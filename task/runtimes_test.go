@@ -1,11 +1,48 @@
 package task
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"gantry/task/protocol"
+
+	"github.com/containerd/errdefs"
 )
+
+// TestReload: a runtime that is listed later can be used, and a default that cannot be used changes nothing.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mine")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho crun version 9.8.7\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &Service{cfg: Config{Root: dir}}
+	cfg := Config{Runtimes: map[string]Runtime{"first": {Path: path}}, DefaultRuntime: "first"}
+	if err := s.Reload(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Runtimes = map[string]Runtime{"first": {Path: path}, "second": {Path: path, Args: []string{"--debug"}}}
+	cfg.DefaultRuntime = "second"
+	if err := s.Reload(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	all, byDefault := s.Runtimes()
+	if byDefault != "second" || all["second"].Version != "9.8.7" {
+		t.Errorf("%s of %v", byDefault, all)
+	}
+	if r, err := s.runtimes.Load().find(""); err != nil || r.Name != "second" || r.Args[0] != "--debug" || r.Root != filepath.Join(dir, "runtime-second") {
+		t.Errorf("%+v %v", r, err)
+	}
+	cfg.DefaultRuntime = "third"
+	if err := s.Reload(t.Context(), cfg); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("default that is not there: %v", err)
+	}
+	if _, byDefault := s.Runtimes(); byDefault != "second" {
+		t.Errorf("the default is %s", byDefault)
+	}
+}
 
 func TestParseVersion(t *testing.T) {
 	for out, want := range map[string][2]string{

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gantry/task/protocol"
@@ -20,7 +21,7 @@ import (
 type Service struct {
 	cfg      Config
 	log      *slog.Logger
-	runtimes *runtimes
+	runtimes atomic.Pointer[runtimes]
 	programs *programs
 	client   *client
 
@@ -53,7 +54,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	s := &Service{cfg: cfg, log: slog.Default(), programs: newPrograms(filepath.Join(cfg.Root, "seccomp"))}
 	var work sync.WaitGroup
 	var lookup error
-	work.Go(func() { s.runtimes, lookup = findRuntimes(ctx, cfg) })
+	work.Go(func() { lookup = s.Reload(ctx, cfg) })
 	limited, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	s.client, err = openClient(limited, cfg, s.log)
@@ -65,6 +66,17 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		return nil, errors.Join(lookup, s.client.close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
+}
+
+// Reload looks the runtimes of a new configuration up, and its default; nothing else of it is looked at. Containers that run keep
+// the one that they were started with. Errors: invalid argument, when the default runtime cannot be used; then nothing changes.
+func (s *Service) Reload(ctx context.Context, cfg Config) error {
+	cfg.Root, cfg.SystemdCgroup = s.cfg.Root, s.cfg.SystemdCgroup
+	found, err := findRuntimes(ctx, cfg)
+	if err == nil {
+		s.runtimes.Store(found)
+	}
+	return err
 }
 
 // Close lets go of the supervisor. It stops running only when it has no tasks.
@@ -157,11 +169,12 @@ func (s *Service) Upgrade(ctx context.Context) error { return s.client.upgrade(c
 
 // Runtimes returns the runtimes that can be used, by name, and the default's name.
 func (s *Service) Runtimes() (all map[string]Runtime, byDefault string) {
-	return s.runtimes.usable(), s.runtimes.byDefault
+	r := s.runtimes.Load()
+	return r.usable(), r.byDefault
 }
 
 // Warnings says what an operator should know of the runtimes, in sentences.
-func (s *Service) Warnings() []string { return s.runtimes.warnings }
+func (s *Service) Warnings() []string { return s.runtimes.Load().warnings }
 
 // SupervisorPid is the process ID of the supervisor; 0 while there is none.
 func (s *Service) SupervisorPid() int { return s.client.pid() }

@@ -26,7 +26,8 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 	if err := checkID(spec.ID); err != nil {
 		return State{}, err
 	}
-	runtime, err := s.runtimes.find(spec.Runtime)
+	runtimes := s.runtimes.Load()
+	runtime, err := runtimes.find(spec.Runtime)
 	if err != nil {
 		return State{}, err
 	}
@@ -37,7 +38,7 @@ func (s *Service) Start(ctx context.Context, spec Spec) (State, error) {
 	bundle := filepath.Join(s.cfg.Root, protocol.BundlesName, fmt.Sprintf("%s-%x", spec.ID, run))
 	oci := *spec.OCI
 	spec.OCI = &oci
-	filter := s.programs.key(runtime, s.runtimes.byName[runtime.Name].Version, &oci)
+	filter := s.programs.key(runtime, runtimes.byName[runtime.Name].Version, &oci)
 	compiled := s.programs.annotate(&oci, filter)
 	if err := writeBundle(bundle, spec); err != nil {
 		return State{}, errors.Join(err, os.RemoveAll(bundle))
