@@ -66,7 +66,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	boot.Do(s, "migration", migrate, migration{classic, layers, images, log})
 	volumes := boot.Step(s, "volumes", volume.Open, volume.Config{Root: cfg.DataRoot, Events: journal})
 	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
-	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal))
+	nets := boot.Step(s, "network", network.Open, with(networkConfig(cfg), journal, supervisor))
 	tasks := boot.Step(s, "runtime", task.Await, supervisor)
 	connections := networksForContainers{nets, measured.NetworkAction}
 	containers := boot.Step(s, "containers", container.Open, container.Config{

@@ -13,6 +13,7 @@ import (
 	"gantry/internal/version"
 	"gantry/metrics"
 	"gantry/network"
+	"gantry/network/resolver"
 	"gantry/security"
 	"gantry/storage"
 	"gantry/task"
@@ -51,8 +52,10 @@ func securityConfig(cfg *config.Config, h *host.Host) security.Config {
 	return c
 }
 
-func with(c network.Config, journal *events.Journal) network.Config {
+// with completes the network's configuration by its neighbours. The plane is still on its way when the network is opened.
+func with(c network.Config, journal *events.Journal, plane *task.Opening) network.Config {
 	c.Events = journal
+	c.Resolver = resolver.New(func(ctx context.Context) (resolver.Plane, error) { return plane.Service(ctx) })
 	return c
 }
 
@@ -69,6 +72,9 @@ func restore(ctx context.Context, r restoring) error {
 		return err
 	}
 	if err := r.networks.Settle(ctx); err != nil {
+		return err
+	}
+	if err := r.tasks.SettleResolvers(ctx); err != nil {
 		return err
 	}
 	if err := r.volumes.Reconcile(ctx); err != nil {

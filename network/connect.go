@@ -2,10 +2,13 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 
 	"gantry/internal/fault"
 	"gantry/internal/undo"
+	"gantry/network/dns"
 	"gantry/network/files"
 	"gantry/network/firewall"
 	"gantry/network/ports"
@@ -158,7 +161,8 @@ func (s *Service) updateHosts(c *connection) error {
 	if c.request.Dir == "" {
 		return nil
 	}
-	return files.UpdateHosts(c.request.Dir, s.content(c))
+	content := s.content(c)
+	return errors.Join(files.UpdateHosts(c.request.Dir, content), files.UpdateResolv(c.request.Dir, content))
 }
 
 // content is what the files of a container say.
@@ -170,6 +174,9 @@ func (s *Service) content(c *connection) files.Content {
 	}
 	for _, e := range byPriority(c.endpoints) {
 		content.More = append(content.More, e.addresses()...)
+		if _, none := s.cfg.Resolver.(noResolver); e.lan.named() && !none {
+			content.Responder = netip.MustParseAddr(dns.Address)
+		}
 		content.FromHost = content.FromHost || e.lan.record.Name == network.NetworkHost
 	}
 	if len(content.More) > 0 {

@@ -86,6 +86,12 @@ func (s *server) handleTask(ctx context.Context, m protocol.Message) (any, error
 		return with(m, func(u protocol.Update) (any, error) { return nil, s.control.update(ctx, u) })
 	case protocol.OpResize:
 		return with(m, func(r protocol.Resize) (any, error) { return nil, s.control.resize(r) })
+	case protocol.OpResolve:
+		return with(m, func(q protocol.Resolve) (any, error) { return s.resolvers.set(q) })
+	case protocol.OpUnresolve:
+		return with(m, func(q protocol.Resolve) (any, error) { return nil, s.resolvers.remove(q.Sandbox) })
+	case protocol.OpRetain:
+		return with(m, func(r protocol.Retain) (any, error) { return nil, s.resolvers.retain(r.Sandboxes) })
 	case protocol.OpShutdown:
 		return nil, s.shutdown()
 	case protocol.OpStatistics:

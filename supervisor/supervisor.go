@@ -50,18 +50,19 @@ type Supervisor struct {
 
 // parts are what all that works here shares.
 type parts struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *store
-	reaper   *process.Reaper
-	launcher *launch.Launcher
-	cgroups  *cgroup.Host
-	door     *enter.Door
-	buffers  stdio.Buffers
-	gate     gate
-	book     *book
-	teller   *teller
-	lives    *lives
+	cfg       Config
+	log       *slog.Logger
+	store     *store
+	reaper    *process.Reaper
+	launcher  *launch.Launcher
+	cgroups   *cgroup.Host
+	door      *enter.Door
+	resolvers resolvers
+	buffers   stdio.Buffers
+	gate      gate
+	book      *book
+	teller    *teller
+	lives     *lives
 }
 
 // Open takes the exec root and listens. Errors: unavailable, when another supervisor has it.
@@ -120,5 +121,5 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-s.server.ended:
 	}
-	return errors.Join(s.server.listener.Close(), s.leaveRoot())
+	return errors.Join(s.server.listener.Close(), s.resolvers.close(), s.leaveRoot())
 }

@@ -17,10 +17,11 @@ import (
 
 // client holds the link to the supervisor, and makes another when that one is gone.
 type client struct {
-	cfg  Config
-	log  *slog.Logger
-	held *held
-	told *dispatcher
+	cfg       Config
+	log       *slog.Logger
+	held      *held
+	told      *dispatcher
+	resolvers resolvers
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc

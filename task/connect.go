@@ -67,6 +67,7 @@ func (c *client) tryConnect(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	c.resolveAgain(ctx, l)
 	return c.use(l)
 }
 

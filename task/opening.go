@@ -28,9 +28,17 @@ func Begin(ctx context.Context, cfg Config) (*Opening, error) {
 
 // Await returns what Open has returned; the service is the caller's to close then. Errors: ctx's too.
 func Await(ctx context.Context, o *Opening) (*Service, error) {
+	s, err := o.Service(ctx)
+	if err == nil {
+		o.taken.Store(true)
+	}
+	return s, err
+}
+
+// Service waits for the service without taking it: it is Await's caller who closes it.
+func (o *Opening) Service(ctx context.Context) (*Service, error) {
 	select {
 	case <-o.done:
-		o.taken.Store(true)
 		return o.service, o.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

@@ -19,6 +19,7 @@ import (
 
 // Service is the client of the supervisor. Safe for concurrent use.
 type Service struct {
+	*responders
 	cfg      Config
 	log      *slog.Logger
 	runtimes atomic.Pointer[runtimes]
@@ -59,6 +60,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	defer cancel()
 	s.client, err = openClient(limited, cfg, s.log)
 	work.Wait()
+	s.responders = &responders{s.client}
 	switch {
 	case err != nil:
 		return nil, errors.Join(lookup, fmt.Errorf("supervisor: %w", err))

@@ -2,14 +2,12 @@
 package files
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"gantry/internal/atomicfile"
@@ -30,6 +28,9 @@ type Content struct {
 	Search  []string
 	Options []string
 
+	// Responder answers the name queries of the container; zero where it asks DNS, or the host's servers, itself.
+	Responder netip.Addr
+
 	// FromHost is of a container in the host's network: the files are the host's, with what the container adds.
 	FromHost bool
 }
@@ -48,14 +49,10 @@ func Write(dir string, c Content) error {
 	if err != nil {
 		return err
 	}
-	resolv, err := c.resolvConf()
-	if err != nil {
-		return err
-	}
 	return errors.Join(
 		replace(filepath.Join(dir, "hostname"), []byte(c.Hostname+"\n")),
 		replace(filepath.Join(dir, "hosts"), hosts),
-		replace(filepath.Join(dir, "resolv.conf"), resolv),
+		writeResolv(dir, c),
 	)
 }
 
@@ -139,93 +136,4 @@ func (c Content) extra(s string) (name string, addrs []netip.Addr, err error) {
 		return "", nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid IP address in add-host: %q", to))
 	}
 	return name, []netip.Addr{a}, nil
-}
-
-func (c Content) resolvConf() ([]byte, error) {
-	own, err := hostResolver()
-	if err != nil {
-		return nil, err
-	}
-	if c.FromHost && len(c.DNS)+len(c.Search)+len(c.Options) == 0 {
-		return own.raw, nil
-	}
-	r := resolver{servers: c.DNS, search: c.Search, options: c.Options}
-	if len(r.servers) == 0 {
-		r.servers = own.servers
-		if !c.FromHost {
-			// The host's loopback is not the container's.
-			r.servers = slices.DeleteFunc(slices.Clone(own.servers), netip.Addr.IsLoopback)
-		}
-	}
-	if len(r.servers) == 0 {
-		r.servers = []netip.Addr{netip.AddrFrom4([4]byte{8, 8, 8, 8}), netip.AddrFrom4([4]byte{8, 8, 4, 4})} // as dockerd
-	}
-	if len(r.search) == 0 {
-		r.search = own.search
-	}
-	if len(r.options) == 0 {
-		r.options = own.options
-	}
-	return r.bytes(), nil
-}
-
-// resolver is what a resolv.conf says, resolv.conf(5).
-type resolver struct {
-	servers         []netip.Addr
-	search, options []string
-	raw             []byte
-}
-
-// hostResolver reads the host's file, or that behind the local stub of systemd-resolved. No file is an empty one.
-func hostResolver() (resolver, error) {
-	data, err := os.ReadFile(hostResolv)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return resolver{}, err
-	}
-	r := parseResolver(data)
-	if slices.Equal(r.servers, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 53})}) {
-		if behind, err := os.ReadFile(resolvedResolv); err == nil {
-			r = parseResolver(behind)
-			r.raw = data
-		}
-	}
-	return r, nil
-}
-
-// parseResolver skips what it does not know.
-func parseResolver(data []byte) resolver {
-	r := resolver{raw: data}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 2 {
-			continue
-		}
-		switch fields[0] {
-		case "nameserver":
-			if a, err := netip.ParseAddr(fields[1]); err == nil {
-				r.servers = append(r.servers, a)
-			}
-		case "search", "domain":
-			r.search = fields[1:] // the last one counts
-		case "options":
-			r.options = append(r.options, fields[1:]...)
-		}
-	}
-	return r
-}
-
-func (r resolver) bytes() []byte {
-	var b bytes.Buffer
-	for _, s := range r.servers {
-		fmt.Fprintf(&b, "nameserver %s\n", s)
-	}
-	// "." is how a user says that there is nothing to search.
-	if len(r.search) > 0 && !slices.Equal(r.search, []string{"."}) {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(r.search, " "))
-	}
-	if len(r.options) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(r.options, " "))
-	}
-	return b.Bytes()
 }

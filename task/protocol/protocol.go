@@ -54,6 +54,9 @@ const (
 	OpUpgrade    = "upgrade"
 	OpShutdown   = "shutdown"
 	OpStatistics = "statistics"
+	OpResolve    = "resolve"
+	OpUnresolve  = "unresolve"
+	OpRetain     = "retain"
 )
 
 // Notices.
@@ -116,6 +119,20 @@ type Stdio struct {
 	Detached  bool `json:"detached,omitempty"` // an exec that nobody will attach to
 	Height    uint `json:"height,omitempty"`
 	Width     uint `json:"width,omitempty"`
+}
+
+// Resolve opens a responder for name queries in a network namespace, or changes its table; the answer are its ports. OpUnresolve
+// needs the sandbox alone.
+type Resolve struct {
+	Sandbox string          `json:"sandbox"`
+	Netns   string          `json:"netns,omitempty"` // path
+	Table   json.RawMessage `json:"table,omitempty"` // dns.Table
+	Ports   json.RawMessage `json:"ports,omitempty"` // dns.Ports that are wanted
+}
+
+// Retain ends all responders but these.
+type Retain struct {
+	Sandboxes []string `json:"sandboxes"`
 }
 
 // Runtime is how to call an OCI runtime.
