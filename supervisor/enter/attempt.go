@@ -172,6 +172,7 @@ func (a *attempt) admit() error {
 		return nil // closed on exec; or the child was killed, which its status will tell
 	}
 	if err != nil {
+		_ = unix.Kill(a.pid, unix.SIGKILL) // it has not ended, or this would be the end of the file: its path leads to something that hangs
 		return fmt.Errorf("enter container: %w", err)
 	}
 	at := (binary.LittleEndian.Uint64(v[:]) - tableAt) / recordSize
