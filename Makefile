@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 BIN   := bin
 # What the tests and the demo need of Debian; nothing of it is needed to build.
-PACKAGES := crun busybox-static iproute2 nftables procps
+PACKAGES := crun busybox-static iproute2 nftables procps docker-registry
 
 .DEFAULT_GOAL := help
 

@@ -27,6 +27,7 @@ import (
 	"gantry/container/exec"
 	"gantry/container/stats"
 	"gantry/container/stdio"
+	"gantry/distribution"
 	"gantry/events"
 	"gantry/image"
 	"gantry/network"
@@ -41,6 +42,7 @@ type Config struct {
 	Archive    *archive.Service
 	Stats      *stats.Service
 	Images     *image.Service
+	Registries *distribution.Service
 	Volumes    *volume.Service
 	Networks   *network.Service
 	System     System

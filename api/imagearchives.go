@@ -14,7 +14,10 @@ import (
 )
 
 // imageArchives moves images in and out as tars.
-type imageArchives struct{ svc *image.Service }
+type imageArchives struct {
+	svc        *image.Service
+	registries registries
+}
 
 func (i imageArchives) saveOne(w *response, r *request) error {
 	return i.save(w, r, []string{r.name("name")})
@@ -45,11 +48,11 @@ func (i imageArchives) load(w *response, r *request) error {
 	return nil
 }
 
-// create imports a root file system. To pull from a registry is another matter.
+// create imports a root file system, or pulls an image.
 func (i imageArchives) create(w *response, r *request) error {
 	source := r.param("fromSrc")
 	if source == "" {
-		return absent("the registry client")(w, r)
+		return i.registries.pull(w, r)
 	}
 	o := image.ImportOptions{Repo: r.param("repo"), Tag: r.param("tag"), Message: r.param("message"), Changes: r.query["changes"]}
 	if text := r.param("platform"); text != "" && !r.version.before(32) {

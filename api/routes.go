@@ -16,13 +16,13 @@ func (s *Server) routes() []route {
 	files := archives{c.Archive}
 	run := execs{c.Exec, s.log}
 	img := images{c.Images}
-	tars := imageArchives{c.Images}
+	reg := registries{c.Registries}
+	tars := imageArchives{c.Images, reg}
 	vol := volumes{c.Volumes}
 	net := networks{c.Networks, c.Containers}
 	log := journal{c.Events}
 
 	checkpoints := absent("checkpoint and restore")
-	registry := absent("the registry client")
 	build := absent("the builder")
 	plugins := absent("plugin management")
 	swarm := absent("swarm mode")
@@ -63,7 +63,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/images/json", 0, img.list},
 		{"POST", "/images/create", 0, tars.create},
-		{"GET", "/images/search", 0, registry},
+		{"GET", "/images/search", 0, reg.search},
 		{"POST", "/images/prune", 0, img.prune},
 		{"GET", "/images/get", 0, tars.saveMany},
 		{"POST", "/images/load", 0, tars.load},
@@ -71,12 +71,12 @@ func (s *Server) routes() []route {
 		{"GET", "/images/{name...}/history", 0, img.history},
 		{"GET", "/images/{name...}/get", 0, tars.saveOne},
 		{"GET", "/images/{name...}/attestations", 55, img.attestations},
-		{"POST", "/images/{name...}/push", 0, registry},
+		{"POST", "/images/{name...}/push", 0, reg.push},
 		{"POST", "/images/{name...}/tag", 0, img.tag},
 		{"DELETE", "/images/{name...}", 0, img.remove},
 		{"POST", "/commit", 0, box.commit},
-		{"GET", "/distribution/{name...}/json", 0, registry},
-		{"POST", "/auth", 0, registry},
+		{"GET", "/distribution/{name...}/json", 0, reg.inspect},
+		{"POST", "/auth", 0, reg.login},
 		{"POST", "/build", 0, build},
 		{"POST", "/build/prune", 0, pruned(buildtypes.CachePruneReport{})},
 		{"POST", "/build/cancel", 0, build},

@@ -90,11 +90,11 @@ func registryOptions(c *Config) []option {
 			help: "Try that many times to fetch a layer."},
 		{name: "allow-nondistributable-artifacts", arg: "REGISTRY", value: texts(&r.Nondistributable, nil), reloadable: true,
 			help: "Send this registry layers that must not be passed on, too. May be given several times."},
-		{name: "http-proxy", arg: "URL", value: text(&c.Proxies.HTTP), secret: true,
+		{name: "http-proxy", arg: "URL", value: text(&c.Proxies.HTTP), secret: true, reloadable: true,
 			help: `Use this proxy for HTTP, instead of $HTTP_PROXY. In the file, the three proxy settings may be in a section "proxies".`},
-		{name: "https-proxy", arg: "URL", value: text(&c.Proxies.HTTPS), secret: true,
+		{name: "https-proxy", arg: "URL", value: text(&c.Proxies.HTTPS), secret: true, reloadable: true,
 			help: "Use this proxy for HTTPS, instead of $HTTPS_PROXY."},
-		{name: "no-proxy", arg: "LIST", value: text(&c.Proxies.No),
+		{name: "no-proxy", arg: "LIST", value: text(&c.Proxies.No), reloadable: true,
 			help: "Reach these hosts, separated by commas, without a proxy, instead of those in $NO_PROXY."},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"gantry/container/exec"
 	"gantry/container/stats"
 	"gantry/container/stdio"
+	"gantry/distribution"
 	"gantry/events"
 	"gantry/host"
 	"gantry/image"
@@ -40,6 +41,7 @@ type Daemon struct {
 	events   *events.Journal
 	system   *system.Service
 	tasks    *task.Service
+	registry *distribution.Service
 	settings atomic.Pointer[config.Config]
 	id       string
 }
@@ -63,6 +65,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 	layers := boot.Step(s, "storage", storage.Open, storage.Config{Root: cfg.DataRoot, Driver: cfg.Storage.Driver, Options: cfg.Storage.Options})
 	journal := boot.Step(s, "events", events.Open, events.Config{})
 	images := boot.Step(s, "images", image.Open, image.Config{Storage: layers, Events: journal, Observe: measured.ImageAction})
+	registries := boot.Step(s, "registries", distribution.Open, registryConfig(cfg, layers, images))
 	boot.Do(s, "migration", migrate, migration{classic, layers, images, log})
 	volumes := boot.Step(s, "volumes", volume.Open, volume.Config{Root: cfg.DataRoot, Events: journal})
 	identity := boot.Step(s, "identity", system.Identify, cfg.DataRoot)
@@ -89,7 +92,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		Plugins: system.Plugins{Log: selectable(drivers.Names()), Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Volume: []string{"local"}},
 	})
 	server := boot.Step(s, "API", api.Open, api.Config{
-		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Volumes: volumes,
+		Containers: containers, Exec: execs, Stdio: streams, Archive: files, Stats: measures, Images: images, Registries: registries, Volumes: volumes,
 		Networks: nets, System: facts, Events: journal, ServerVersion: version.Number, MinVersion: cfg.Serve.MinAPIVersion,
 		Experimental: cfg.Serve.Experimental, Observe: measured.Request, CgroupV2: containerSettings(cfg, machine).Spec.Cgroup2, Log: log,
 	})
@@ -100,7 +103,7 @@ func Open(ctx context.Context, cfg *config.Config, before func(step string) erro
 		measured.StartStep(step, took)
 	}
 
-	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, tasks: tasks, id: identity.ID}
+	d := &Daemon{Sequence: s, API: server, Containers: containers, log: log, host: machine, events: journal, system: facts, tasks: tasks, registry: registries, id: identity.ID}
 	d.settings.Store(cfg)
 	return d, s.Done()
 }

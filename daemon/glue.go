@@ -2,18 +2,21 @@ package daemon
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"gantry/container"
 	"gantry/container/record"
 	"gantry/image"
 	"gantry/network"
+	"gantry/storage"
 	"gantry/volume"
 
 	containertypes "github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	networktypes "github.com/moby/moby/api/types/network"
 	volumetypes "github.com/moby/moby/api/types/volume"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -106,4 +109,16 @@ func (c recordsForArchive) Record(ref string) (*record.Container, error) {
 // announce publishes an event of a container for a room that has no journal.
 func announce(c *container.Service) func(*record.Container, events.Action) {
 	return func(r *record.Container, action events.Action) { c.Announce(r, action, nil) }
+}
+
+// layersForRegistries are chains by digests.
+type layersForRegistries struct{ *storage.Service }
+
+func (l layersForRegistries) HasChain(ctx context.Context, chain digest.Digest) (bool, error) {
+	return l.Service.HasChain(ctx, storage.ChainID(chain))
+}
+
+func (l layersForRegistries) Unpack(ctx context.Context, parent, diffID digest.Digest, tar io.Reader) (digest.Digest, error) {
+	chain, err := l.Service.Unpack(ctx, storage.ChainID(parent), storage.DiffID(diffID), tar)
+	return digest.Digest(chain), err
 }

@@ -25,6 +25,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	logfmt.SetLevel(d.log, logfmt.ParseLevel(next.Config.Log.Threshold()))
 	d.Containers.Reload(ctx, containerSettings(next.Config, d.host))
 	d.system.Reload(ctx, next.Config)
+	d.registry.Reload(ctx, registrySettings(next.Config))
 	attrs := next.Config.Attributes()
 	attrs["name"] = d.host.Hostname
 	_, attrs["default-runtime"] = d.tasks.Runtimes()
