@@ -30,7 +30,6 @@ var longFunctions = map[string]string{
 // wideTypes may have more methods, each for the reason given.
 var wideTypes = map[string]string{
 	"internal/testkit.Engine": "what tests do to an engine, flat so that a test reads as a list of steps",
-	"network.Service":         "being cut along the driver interface",
 }
 
 // sized is a function or a type with its size in lines or methods.

@@ -18,10 +18,18 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// adopter takes over what ran on while no daemon was there.
+type adopter struct {
+	*state
+	joins *connector
+	rules *ruler
+	names *namer
+}
+
 // Adopt takes over the sandbox of a container that ran on while there was no daemon.
 // An endpoint with an ID and without an address was being made or unmade when the daemon was killed: it is removed. (Making it anew has to wait until
 // all others have claimed their addresses.) One whose network is gone is left out, too. It returns the sandbox as it is now.
-func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, error) {
+func (s *adopter) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, error) {
 	c := &connection{id: r.ContainerID, name: r.Name, request: r, sandboxID: sb.ID, key: sb.Key, ports: sb.Ports}
 	if len(sb.Endpoints) == 0 {
 		sb.Endpoints = map[string]*network.EndpointSettings{r.Mode: {}}
@@ -48,7 +56,7 @@ func (s *Service) Adopt(ctx context.Context, r Request, sb Sandbox) (*Sandbox, e
 		s.rebind(ctx, c, e.settings.IPAddress)
 	}
 	s.settle(c)
-	errs = append(errs, s.publish(ctx, rulesOf(c.bindings), nil), s.resolveNames(ctx, c.endpoints...))
+	errs = append(errs, s.rules.publish(ctx, rulesOf(c.bindings), nil), s.names.resolveNames(ctx, c.endpoints...))
 	return c.sandbox(), errors.Join(errs...)
 }
 
@@ -59,7 +67,7 @@ func (e *endpoint) interrupted() bool {
 
 // adoptEndpoint takes an endpoint over as it was recorded. An address that cannot be claimed is used all the same: the
 // container has it.
-func (s *Service) adoptEndpoint(c *connection, nameOrID string, settings *network.EndpointSettings) (*endpoint, error) {
+func (s *adopter) adoptEndpoint(c *connection, nameOrID string, settings *network.EndpointSettings) (*endpoint, error) {
 	if settings == nil {
 		settings = &network.EndpointSettings{}
 	}
@@ -105,7 +113,7 @@ func (s *Service) adoptEndpoint(c *connection, nameOrID string, settings *networ
 }
 
 // lookInside finds out what the endpoints' interfaces are called, by the addresses that they have, and removes what is undone.
-func (s *Service) lookInside(ctx context.Context, c *connection, undone []*endpoint) {
+func (s *adopter) lookInside(ctx context.Context, c *connection, undone []*endpoint) {
 	if c.key == "" {
 		return
 	}
@@ -113,14 +121,14 @@ func (s *Service) lookInside(ctx context.Context, c *connection, undone []*endpo
 	if err != nil {
 		slog.Warn("sandbox of a running container cannot be opened", "container", c.id, "sandbox", c.key, "err", err)
 		for _, e := range undone {
-			s.unplug(ctx, e, nil)
+			s.joins.unplug(ctx, e, nil)
 			s.unuse(e.lan)
 		}
 		return
 	}
 	defer ns.Release()
 	for _, e := range undone {
-		s.unplug(ctx, e, ns)
+		s.joins.unplug(ctx, e, ns)
 		s.unuse(e.lan)
 	}
 	names, err := ns.Interfaces()
@@ -135,7 +143,7 @@ func (s *Service) lookInside(ctx context.Context, c *connection, undone []*endpo
 		}
 	}
 	if len(undone) > 0 {
-		if err := s.setRoutes(ns, c.endpoints); err != nil {
+		if err := s.joins.setRoutes(ns, c.endpoints); err != nil {
 			slog.Warn("routes of a running container cannot be restored", "container", c.id, "err", err)
 		}
 	}
@@ -143,7 +151,7 @@ func (s *Service) lookInside(ctx context.Context, c *connection, undone []*endpo
 
 // rebind reserves the ports again. One that a process has taken meanwhile is published all the same: its rule has
 // gone on leading to the container.
-func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
+func (s *adopter) rebind(ctx context.Context, c *connection, to netip.Addr) {
 	for _, p := range sortedPorts(c.ports) {
 		for _, b := range c.ports[p] {
 			port, err := strconv.ParseUint(b.HostPort, 10, 16)
@@ -151,10 +159,10 @@ func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
 				continue
 			}
 			w := ports.Wish{Container: p, Hosts: []netip.Addr{b.HostIP}, First: uint16(port), Last: uint16(port)}
-			bound, err := s.allocator.Bind(ctx, w, to)
+			bound, err := s.joins.allocator.Bind(ctx, w, to)
 			if err != nil {
 				slog.Warn("port of a running container cannot be reserved again", "container", c.id, "port", b.HostPort, "err", err)
-				bound = s.allocator.Keep(w, to)
+				bound = s.joins.allocator.Keep(w, to)
 			}
 			c.bindings = append(c.bindings, bound...)
 		}
@@ -163,7 +171,7 @@ func (s *Service) rebind(ctx context.Context, c *connection, to netip.Addr) {
 
 // Settle removes the sandboxes, endpoints and bindings that no Connect or Adopt has claimed. Once, after restore.
 // Bindings are gone when it returns; the slow rest goes on in the background.
-func (s *Service) Settle(ctx context.Context) error {
+func (s *adopter) Settle(ctx context.Context) error {
 	claimed := map[string]bool{}
 	s.mu.Lock()
 	for _, c := range s.connected {
@@ -183,18 +191,18 @@ func (s *Service) Settle(ctx context.Context) error {
 
 // withdrawUnclaimed removes the rules that an earlier process has left, unless a container has been connected or adopted
 // that has the port now.
-func (s *Service) withdrawUnclaimed(ctx context.Context) error {
+func (s *adopter) withdrawUnclaimed(ctx context.Context) error {
 	var stale []firewall.Port
 	for _, p := range s.before.ports {
-		if !s.allocator.Held(p) {
+		if !s.joins.allocator.Held(p) {
 			stale = append(stale, p)
 		}
 	}
-	return s.publish(ctx, nil, stale)
+	return s.rules.publish(ctx, nil, stale)
 }
 
 // Renamed updates the names of a connected container.
-func (s *Service) Renamed(ctx context.Context, containerID, name string) error {
+func (s *adopter) Renamed(ctx context.Context, containerID, name string) error {
 	c, err := s.connection(containerID)
 	if err != nil {
 		return nil // it is not running
@@ -211,5 +219,5 @@ func (s *Service) Renamed(ctx context.Context, containerID, name string) error {
 		endpoints[i] = &renamed
 	}
 	s.update(c.id, func(now *connection) { now.name, now.request.Name, now.endpoints = name, name, endpoints })
-	return s.resolveNames(ctx, endpoints...)
+	return s.names.resolveNames(ctx, endpoints...)
 }

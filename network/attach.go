@@ -15,9 +15,17 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// attacher changes the networks of containers that are connected.
+type attacher struct {
+	*state
+	joins *connector
+	rules *ruler
+	names *namer
+}
+
 // Attach connects a running container to one more network. Errors: not found, invalid argument, permission denied (it
 // is connected already). Nothing has changed when it fails. The caller has one operation on the container at a time.
-func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, settings *network.EndpointSettings) (_ *Sandbox, err error) {
+func (s *attacher) Attach(ctx context.Context, containerID, nameOrID string, settings *network.EndpointSettings) (_ *Sandbox, err error) {
 	c, err := s.connection(containerID)
 	if err != nil {
 		return nil, err
@@ -38,15 +46,15 @@ func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, sett
 	defer u.OnError(ctx, &err) // while the namespace is open
 	before := c.endpoints
 	c.endpoints = slices.Clip(slices.Clone(before))
-	if err := s.admit(&c, w, &u); err != nil {
+	if err := s.joins.admit(&c, w, &u); err != nil {
 		return nil, err
 	}
 	e := c.endpoints[len(c.endpoints)-1]
 	taken := (&connection{endpoints: before}).interfaces()
 	way4, way6 := wayOut(c.endpoints, true), wayOut(c.endpoints, false)
 	last := len(before)
-	u.Push("restore routes", func(context.Context) error { return s.setRoutes(ns, before) })
-	if err := s.plug(ctx, e, ns, taken, way4 == last, way6 == last, &u); err != nil {
+	u.Push("restore routes", func(context.Context) error { return s.joins.setRoutes(ns, before) })
+	if err := s.joins.plug(ctx, e, ns, taken, way4 == last, way6 == last, &u); err != nil {
 		return nil, err
 	}
 	fault.Point("network.attach.interface")
@@ -57,7 +65,7 @@ func (s *Service) Attach(ctx context.Context, containerID, nameOrID string, sett
 }
 
 // checkAttach is what Attach refuses.
-func (s *Service) checkAttach(c connection, nameOrID string, settings *network.EndpointSettings) (want, error) {
+func (s *attacher) checkAttach(c connection, nameOrID string, settings *network.EndpointSettings) (want, error) {
 	l, err := s.find(nameOrID)
 	if err != nil {
 		return want{}, err
@@ -82,7 +90,7 @@ func (s *Service) checkAttach(c connection, nameOrID string, settings *network.E
 
 // Detach disconnects a running container from one of its networks. Errors: not found, permission denied (it is not in it).
 // The caller has one operation on the container at a time.
-func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sandbox, error) {
+func (s *attacher) Detach(ctx context.Context, containerID, nameOrID string) (*Sandbox, error) {
 	c, err := s.connection(containerID)
 	if err != nil {
 		return nil, err
@@ -106,10 +114,10 @@ func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sa
 	if err != nil { // without its namespace, it is as good as disconnected
 		errs, ns = append(errs, err), nil
 	}
-	s.unplug(ctx, e, ns)
+	s.joins.unplug(ctx, e, ns)
 	fault.Point("network.detach.interface")
 	if ns != nil {
-		errs = append(errs, s.setRoutes(ns, c.endpoints))
+		errs = append(errs, s.joins.setRoutes(ns, c.endpoints))
 		ns.Release()
 	}
 	e.releaseAddresses()
@@ -119,17 +127,17 @@ func (s *Service) Detach(ctx context.Context, containerID, nameOrID string) (*Sa
 }
 
 // SetHosts replaces the additional lines of a container's hosts file, NAME:IP. One that is not connected is not an error.
-func (s *Service) SetHosts(_ context.Context, containerID string, hosts []string) error {
+func (s *attacher) SetHosts(_ context.Context, containerID string, hosts []string) error {
 	s.update(containerID, func(c *connection) { c.request.Hosts = hosts })
 	c, err := s.connection(containerID)
 	if err != nil {
 		return nil
 	}
-	return s.updateHosts(&c)
+	return s.names.updateHosts(&c)
 }
 
 // setRoutes makes the way out that of these endpoints.
-func (s *Service) setRoutes(ns *sandbox.Namespace, all []*endpoint) error {
+func (s *connector) setRoutes(ns *sandbox.Namespace, all []*endpoint) error {
 	var errs []error
 	if i := wayOut(all, true); i >= 0 {
 		errs = append(errs, ns.SetDefault(all[i].link.Interface, all[i].route4, sandbox.Default{}))
@@ -141,28 +149,28 @@ func (s *Service) setRoutes(ns *sandbox.Namespace, all []*endpoint) error {
 }
 
 // rebindTo lets the container's ports lead to its new way out, if that has changed.
-func (s *Service) rebindTo(ctx context.Context, c *connection, before []*endpoint) (err error) {
+func (s *attacher) rebindTo(ctx context.Context, c *connection, before []*endpoint) (err error) {
 	if publisher(before) == publisher(c.endpoints) {
 		return nil
 	}
 	old := rulesOf(c.bindings)
-	if err := errors.Join(s.publish(ctx, nil, old), s.allocator.Release(c.bindings)); err != nil {
+	if err := errors.Join(s.rules.publish(ctx, nil, old), s.joins.allocator.Release(c.bindings)); err != nil {
 		return err
 	}
 	s.forgetFlows(old)
 	s.update(c.id, func(now *connection) { now.bindings, now.ports = nil, nil })
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	return s.bind(ctx, c, &u)
+	return s.joins.bind(ctx, c, &u)
 }
 
 // reconnected makes a change of the endpoints known.
-func (s *Service) reconnected(ctx context.Context, c connection, e *endpoint, action events.Action) (*Sandbox, error) {
+func (s *attacher) reconnected(ctx context.Context, c connection, e *endpoint, action events.Action) (*Sandbox, error) {
 	s.update(c.id, func(now *connection) {
 		now.endpoints, now.bindings, now.ports = c.endpoints, c.bindings, c.ports
 	})
-	err := s.resolveNames(ctx, append(slices.Clone(c.endpoints), e)...)
-	err = errors.Join(err, s.updateHosts(&c))
+	err := s.names.resolveNames(ctx, append(slices.Clone(c.endpoints), e)...)
+	err = errors.Join(err, s.names.updateHosts(&c))
 	s.tell(e.lan, action, map[string]string{"container": c.id})
 	return c.sandbox(), err
 }

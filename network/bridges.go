@@ -12,7 +12,7 @@ import (
 )
 
 // bridges are the bridge networks as the firewall sees them, in the order of their names.
-func (s *Service) bridges() []firewall.Bridge {
+func (s *ruler) bridges() []firewall.Bridge {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []firewall.Bridge

@@ -23,7 +23,7 @@ type want struct {
 
 // Check reports what Connect would refuse, without changing anything: unknown networks, an address outside its
 // network. Errors: not found ("network web not found"), invalid argument.
-func (s *Service) Check(_ context.Context, r Request) error {
+func (s *connector) Check(_ context.Context, r Request) error {
 	_, err := s.resolve(r)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (s *Service) Check(_ context.Context, r Request) error {
 }
 
 // Name returns the name of a network. Errors: not found.
-func (s *Service) Name(_ context.Context, nameOrID string) (string, error) {
+func (s *connector) Name(_ context.Context, nameOrID string) (string, error) {
 	l, err := s.find(nameOrID)
 	if err != nil {
 		return "", err
@@ -42,7 +42,7 @@ func (s *Service) Name(_ context.Context, nameOrID string) (string, error) {
 }
 
 // resolve finds the networks that a request is for, that of its mode first and the others by name.
-func (s *Service) resolve(r Request) ([]want, error) {
+func (s *connector) resolve(r Request) ([]want, error) {
 	mode := r.Mode
 	if mode == "" || mode == network.NetworkDefault {
 		mode = network.NetworkBridge

@@ -18,9 +18,18 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// connector gives containers their sandboxes and takes them back.
+type connector struct {
+	*state
+	rules     *ruler
+	names     *namer
+	pool      *sandbox.Pool
+	allocator *ports.Allocator
+}
+
 // Connect makes the sandbox, its endpoints and bindings, and writes the files in Dir. Errors: as Check, and
 // "Bind for 0.0.0.0:80 failed: port is already allocated". Nothing is left when it fails.
-func (s *Service) Connect(ctx context.Context, r Request) (_ *Sandbox, err error) {
+func (s *connector) Connect(ctx context.Context, r Request) (_ *Sandbox, err error) {
 	wants, err := s.resolve(r)
 	if err != nil {
 		return nil, err
@@ -45,12 +54,12 @@ func (s *Service) Connect(ctx context.Context, r Request) (_ *Sandbox, err error
 	if err := s.bind(ctx, c, &u); err != nil {
 		return nil, err
 	}
-	if err := s.writeFiles(c); err != nil {
+	if err := s.names.writeFiles(c); err != nil {
 		return nil, err
 	}
-	u.Push("end resolver", func(ctx context.Context) error { return s.unresolve(ctx, c) })
+	u.Push("end resolver", func(ctx context.Context) error { return s.names.unresolve(ctx, c) })
 	s.settle(c)
-	if err := s.resolveNames(ctx, c.endpoints...); err != nil {
+	if err := s.names.resolveNames(ctx, c.endpoints...); err != nil {
 		return nil, err
 	}
 	for _, e := range c.endpoints {
@@ -61,7 +70,7 @@ func (s *Service) Connect(ctx context.Context, r Request) (_ *Sandbox, err error
 }
 
 // admit takes a place in a network, with addresses.
-func (s *Service) admit(c *connection, w want, u *undo.Stack) error {
+func (s *connector) admit(c *connection, w want, u *undo.Stack) error {
 	if err := s.use(w.lan); err != nil {
 		return err
 	}
@@ -76,7 +85,7 @@ func (s *Service) admit(c *connection, w want, u *undo.Stack) error {
 }
 
 // furnish gives the connection a namespace and its interfaces.
-func (s *Service) furnish(ctx context.Context, c *connection, u *undo.Stack) error {
+func (s *connector) furnish(ctx context.Context, c *connection, u *undo.Stack) error {
 	ns, err := s.pool.Get()
 	if err != nil {
 		return err
@@ -97,7 +106,7 @@ func (s *Service) furnish(ctx context.Context, c *connection, u *undo.Stack) err
 }
 
 // bind publishes the container's ports at the endpoint that is its way out, if the network can.
-func (s *Service) bind(ctx context.Context, c *connection, u *undo.Stack) error {
+func (s *connector) bind(ctx context.Context, c *connection, u *undo.Stack) error {
 	e := publisher(c.endpoints)
 	c.ports, c.bindings = network.PortMap{}, nil
 	if e == nil {
@@ -117,8 +126,8 @@ func (s *Service) bind(ctx context.Context, c *connection, u *undo.Stack) error 
 	}
 	c.ports = portMap(c.request, c.bindings)
 	add := rulesOf(c.bindings)
-	u.Push("withdraw ports", func(ctx context.Context) error { return s.publish(ctx, nil, add) })
-	if err := s.publish(ctx, add, nil); err != nil {
+	u.Push("withdraw ports", func(ctx context.Context) error { return s.rules.publish(ctx, nil, add) })
+	if err := s.rules.publish(ctx, add, nil); err != nil {
 		return err
 	}
 	s.forgetFlows(add)
@@ -149,7 +158,7 @@ func rulesOf(bindings []*ports.Binding) []firewall.Port {
 }
 
 // writeFiles writes the files of a container that is about to start.
-func (s *Service) writeFiles(c *connection) error {
+func (s *namer) writeFiles(c *connection) error {
 	if c.request.Dir == "" {
 		return nil
 	}
@@ -157,7 +166,7 @@ func (s *Service) writeFiles(c *connection) error {
 }
 
 // updateHosts follows a change of a container that runs.
-func (s *Service) updateHosts(c *connection) error {
+func (s *namer) updateHosts(c *connection) error {
 	if c.request.Dir == "" {
 		return nil
 	}
@@ -166,7 +175,7 @@ func (s *Service) updateHosts(c *connection) error {
 }
 
 // content is what the files of a container say.
-func (s *Service) content(c *connection) files.Content {
+func (s *namer) content(c *connection) files.Content {
 	r := c.request
 	content := files.Content{
 		Hostname: r.Hostname, Domainname: r.Domainname, Hosts: r.Hosts, Gateways: orDefault(s.cfg.HostGatewayIPs, s.hostAddresses),

@@ -54,7 +54,7 @@ func (c *connection) interfaces() []string {
 }
 
 // enter takes the container's place, until settle fills it or leave gives it up.
-func (s *Service) enter(id string) error {
+func (s *state) enter(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.connected[id]; c != nil {
@@ -65,21 +65,21 @@ func (s *Service) enter(id string) error {
 }
 
 // settle puts a connection in its place.
-func (s *Service) settle(c *connection) {
+func (s *state) settle(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.made = true
 	s.connected[c.id] = c
 }
 
-func (s *Service) leave(id string) {
+func (s *state) leave(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connected, id)
 }
 
 // connection returns a copy of that of a container. Errors: not found.
-func (s *Service) connection(id string) (connection, error) {
+func (s *state) connection(id string) (connection, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.connected[id]
@@ -90,7 +90,7 @@ func (s *Service) connection(id string) (connection, error) {
 }
 
 // update changes a connection that is in its place.
-func (s *Service) update(id string, change func(*connection)) {
+func (s *state) update(id string, change func(*connection)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.connected[id]; c != nil {
@@ -101,7 +101,7 @@ func (s *Service) update(id string, change func(*connection)) {
 // takeDown removes what nobody waits for. The sandbox goes first: the kernel destroys namespaces that nobody is in several at
 // a time, interfaces included, while each interface that is removed by itself costs it 20 ms. That is left for
 // those which a process still has, such as a container that shares the network of this one.
-func (s *Service) takeDown(ctx context.Context, c *connection) {
+func (s *connector) takeDown(ctx context.Context, c *connection) {
 	if c.key != "" {
 		if err := sandbox.Remove(c.key); err != nil {
 			slog.Warn("cannot remove sandbox", "container", c.id, "sandbox", c.key, "err", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 
 	"gantry/internal/fault"
 	"gantry/internal/undo"
@@ -16,9 +17,16 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// maker makes, lists and removes networks.
+type maker struct {
+	*state
+	rules  *ruler
+	making sync.Mutex // networks are made and removed one at a time: they must not overlap
+}
+
 // Create makes a network and returns its ID. Nothing is left when it fails. Errors: invalid argument, conflict (the name),
 // permission denied (predefined, or it overlaps with another one), not found (driver, configuration).
-func (s *Service) Create(ctx context.Context, req network.CreateRequest) (id string, err error) {
+func (s *maker) Create(ctx context.Context, req network.CreateRequest) (id string, err error) {
 	if err := checkName(req.Name); err != nil {
 		return "", err
 	}
@@ -47,7 +55,7 @@ func (s *Service) Create(ctx context.Context, req network.CreateRequest) (id str
 }
 
 // bringUp makes what has been checked. The host's part comes first: one that is not in the store is removed at the next start.
-func (s *Service) bringUp(ctx context.Context, l *lan) (err error) {
+func (s *maker) bringUp(ctx context.Context, l *lan) (err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	if l.driver != nil {
@@ -67,14 +75,14 @@ func (s *Service) bringUp(ctx context.Context, l *lan) (err error) {
 	s.nets[l.record.ID] = l
 	s.mu.Unlock()
 	u.Push("take out", func(context.Context) error { s.forget(l); return nil })
-	if err := s.changedBridges(ctx, l); err != nil {
+	if err := s.rules.changedBridges(ctx, l); err != nil {
 		return err
 	}
 	s.tell(l, events.ActionCreate, nil)
 	return nil
 }
 
-func (s *Service) forget(l *lan) {
+func (s *maker) forget(l *lan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.nets, l.record.ID)
@@ -95,7 +103,7 @@ func checkName(name string) error {
 }
 
 // draft makes the record of a request; its subnets are still to come.
-func (s *Service) draft(req network.CreateRequest) (store.Record, error) {
+func (s *maker) draft(req network.CreateRequest) (store.Record, error) {
 	r := store.New(req.Name, cmp.Or(req.Driver, "bridge"))
 	r.Options, r.Labels = maps.Clone(req.Options), maps.Clone(req.Labels)
 	r.Internal, r.Attachable, r.ConfigOnly = req.Internal, req.Attachable, req.ConfigOnly
@@ -143,7 +151,7 @@ func (s *Service) draft(req network.CreateRequest) (store.Record, error) {
 	return r, checkPools(r.Asked, r.IPv4, r.IPv6)
 }
 
-func (s *Service) nameTaken(name string) bool {
+func (s *maker) nameTaken(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.nets {
@@ -158,7 +166,7 @@ func noSwarm() error {
 	return errdefs.ErrUnavailable.WithMessage(`This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`)
 }
 
-func (s *Service) checkDriver(r *store.Record) error {
+func (s *maker) checkDriver(r *store.Record) error {
 	switch d := s.drivers[r.Driver]; {
 	case r.Driver == "overlay":
 		return noSwarm()
@@ -175,7 +183,7 @@ func (s *Service) checkDriver(r *store.Record) error {
 }
 
 // takeConfig fills a record with the settings of a network that holds some.
-func (s *Service) takeConfig(r *store.Record, from string) error {
+func (s *maker) takeConfig(r *store.Record, from string) error {
 	l, err := s.find(from)
 	if err != nil || l.record.Name != from {
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("configuration network %q does not exist", from))
@@ -198,7 +206,7 @@ func (s *Service) takeConfig(r *store.Record, from string) error {
 }
 
 // tell publishes an event of a network.
-func (s *Service) tell(l *lan, action events.Action, extra map[string]string) {
+func (s *state) tell(l *lan, action events.Action, extra map[string]string) {
 	if s.cfg.Events == nil {
 		return
 	}

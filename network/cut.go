@@ -71,7 +71,7 @@ func checkPool(p store.Pool) (errs []error) {
 
 // cut settles the subnets of a new network: those asked for, or free ones of the pools. The caller holds making. Errors: invalid argument
 // (nothing free), permission denied (it overlaps with another network).
-func (s *Service) cut(r *store.Record, t driver.Traits) ([]store.Pool, error) {
+func (s *maker) cut(r *store.Record, t driver.Traits) ([]store.Pool, error) {
 	if !t.Addresses || r.IPAMDriver == "null" {
 		return nil, nil
 	}
@@ -104,7 +104,7 @@ func (s *Service) cut(r *store.Record, t driver.Traits) ([]store.Pool, error) {
 	return out, nil
 }
 
-func (s *Service) cutOne(p store.Pool, v4, gateway bool, taken []netip.Prefix) (store.Pool, error) {
+func (s *maker) cutOne(p store.Pool, v4, gateway bool, taken []netip.Prefix) (store.Pool, error) {
 	switch {
 	case !p.Subnet.IsValid() || p.Subnet.Addr().IsUnspecified(): // the latter says only how large
 		bits := 0

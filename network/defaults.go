@@ -18,7 +18,7 @@ import (
 )
 
 // openNetworks brings all networks into being: the default ones, and those that the store knows of.
-func (s *Service) openNetworks(ctx context.Context) error {
+func (s *maker) openNetworks(ctx context.Context) error {
 	records, err := s.store.Load()
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (s *Service) openNetworks(ctx context.Context) error {
 }
 
 // open brings the network of a record into being. One that cannot be is there all the same, if anything can be made of its record.
-func (s *Service) open(ctx context.Context, r store.Record, builtin bool) error {
+func (s *maker) open(ctx context.Context, r store.Record, builtin bool) error {
 	d := s.drivers[r.Driver]
 	if d == nil && !r.ConfigOnly {
 		return fmt.Errorf("no driver %q", r.Driver)
@@ -63,7 +63,7 @@ func isDefault(name string) bool {
 }
 
 // openDefaults opens bridge, host and none. They keep the IDs that they have.
-func (s *Service) openDefaults(ctx context.Context, records []store.Record) error {
+func (s *maker) openDefaults(ctx context.Context, records []store.Record) error {
 	drivers := map[string]string{network.NetworkHost: "host", network.NetworkNone: "null"}
 	if s.cfg.Bridge != "none" {
 		drivers[network.NetworkBridge] = "bridge"
@@ -103,7 +103,7 @@ func (s *Service) openDefaults(ctx context.Context, records []store.Record) erro
 }
 
 // defaultBridge settles what the options of the daemon say of the default bridge.
-func (s *Service) defaultBridge(r *store.Record) error {
+func (s *maker) defaultBridge(r *store.Record) error {
 	name := cmp.Or(s.cfg.Bridge, "docker0")
 	found, exists, err := sandbox.FindBridge(s.host, name)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *Service) defaultBridge(r *store.Record) error {
 
 // defaultPool chooses a subnet of the default bridge, and the bridge's address in it: that of the options, that which a bridge of
 // this name has, or the first of the pools that is free. The containers' gateway may be another one: see routerOf.
-func (s *Service) defaultPool(found sandbox.Bridge, v4 bool) (store.Pool, error) {
+func (s *maker) defaultPool(found sandbox.Bridge, v4 bool) (store.Pool, error) {
 	address, within := s.cfg.BridgeIP, s.cfg.FixedCIDR
 	if !v4 {
 		address, within = s.cfg.BridgeIP6, s.cfg.FixedCIDR6
@@ -171,7 +171,7 @@ func (s *Service) defaultPool(found sandbox.Bridge, v4 bool) (store.Pool, error)
 	return p, nil
 }
 
-func (s *Service) hostBinding() string {
+func (s *maker) hostBinding() string {
 	if s.cfg.HostIP.IsValid() {
 		return s.cfg.HostIP.String()
 	}
@@ -179,7 +179,7 @@ func (s *Service) hostBinding() string {
 }
 
 // sweep removes what networks have left on the host that are gone.
-func (s *Service) sweep() error {
+func (s *maker) sweep() error {
 	var known []*driver.Network
 	for _, l := range s.nets {
 		known = append(known, l.conf)

@@ -14,7 +14,7 @@ import (
 
 // Disconnect takes a container's sandbox down. Ports and addresses are free when it returns; the slow
 // rest (veths) goes on in the background. One that is not connected is not an error.
-func (s *Service) Disconnect(ctx context.Context, containerID string) error {
+func (s *connector) Disconnect(ctx context.Context, containerID string) error {
 	s.mu.Lock()
 	c := s.connected[containerID]
 	if c == nil || !c.made { // the latter is still being connected: its undoing is Connect's
@@ -24,14 +24,14 @@ func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 	delete(s.connected, containerID)
 	s.mu.Unlock()
 	rules := rulesOf(c.bindings)
-	errs := []error{s.publish(ctx, nil, rules), s.allocator.Release(c.bindings)}
+	errs := []error{s.rules.publish(ctx, nil, rules), s.allocator.Release(c.bindings)}
 	s.forgetFlows(rules)
 	fault.Point("network.disconnect.withdrawn")
 	for _, e := range c.endpoints {
 		e.releaseAddresses()
 		s.unuse(e.lan)
 	}
-	errs = append(errs, s.unresolve(ctx, c), s.resolveNames(ctx, c.endpoints...))
+	errs = append(errs, s.names.unresolve(ctx, c), s.names.resolveNames(ctx, c.endpoints...))
 	s.background.Go(func() { s.takeDown(context.WithoutCancel(ctx), c) })
 	for _, e := range c.endpoints {
 		s.tell(e.lan, events.ActionDisconnect, map[string]string{"container": c.id})
@@ -41,7 +41,7 @@ func (s *Service) Disconnect(ctx context.Context, containerID string) error {
 
 // forgetFlows makes the kernel forget where the senders of datagrams to these ports were led before. A TCP connection ends by
 // itself; a stream of datagrams would be led there for as long as it lasts. Some kernels cannot be asked to.
-func (s *Service) forgetFlows(all []firewall.Port) {
+func (s *state) forgetFlows(all []firewall.Port) {
 	flows := sandbox.Flows{}
 	for _, p := range all {
 		if p.Protocol == "udp" {

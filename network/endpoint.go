@@ -144,7 +144,7 @@ func (s subnet) claim(a *netip.Addr) (err error) {
 
 // plug makes the endpoint's interface in a namespace. taken are the names that other interfaces there have. Default routes are set if
 // this endpoint is the way out.
-func (s *Service) plug(ctx context.Context, e *endpoint, ns *sandbox.Namespace, taken []string, way4, way6 bool, u *undo.Stack) error {
+func (s *connector) plug(ctx context.Context, e *endpoint, ns *sandbox.Namespace, taken []string, way4, way6 bool, u *undo.Stack) error {
 	l := e.lan
 	if !l.traits.Addresses {
 		return nil
@@ -185,7 +185,7 @@ func (s *Service) plug(ctx context.Context, e *endpoint, ns *sandbox.Namespace, 
 }
 
 // unplug removes an endpoint's interface; ns is nil where its namespace is gone.
-func (s *Service) unplug(ctx context.Context, e *endpoint, ns *sandbox.Namespace) {
+func (s *connector) unplug(ctx context.Context, e *endpoint, ns *sandbox.Namespace) {
 	if err := e.lan.driver.Leave(ctx, e.lan.conf, &e.link, ns); err != nil {
 		slog.Warn("cannot remove interface", "network", e.lan.record.Name, "endpoint", e.link.ID, "err", err)
 	}

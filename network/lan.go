@@ -116,13 +116,13 @@ func (l *lan) status() *network.Status {
 }
 
 // find returns a network by ID, name or a prefix of an ID that no other network has.
-func (s *Service) find(nameOrID string) (*lan, error) {
+func (s *state) find(nameOrID string) (*lan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.findLocked(nameOrID)
 }
 
-func (s *Service) findLocked(nameOrID string) (*lan, error) {
+func (s *state) findLocked(nameOrID string) (*lan, error) {
 	if l := s.nets[nameOrID]; l != nil {
 		return l, nil
 	}
@@ -147,7 +147,7 @@ func (s *Service) findLocked(nameOrID string) (*lan, error) {
 }
 
 // use keeps a network from being removed until leave.
-func (s *Service) use(l *lan) error {
+func (s *state) use(l *lan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.gone {
@@ -157,7 +157,7 @@ func (s *Service) use(l *lan) error {
 	return nil
 }
 
-func (s *Service) unuse(l *lan) {
+func (s *state) unuse(l *lan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.users--

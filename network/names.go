@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"gantry/network/dns"
 )
@@ -26,8 +27,15 @@ func dnsNames(names, aliases []string) []string {
 	return out
 }
 
+// namer tells resolvers and files of containers who else is there.
+type namer struct {
+	*state
+	resolving  sync.Mutex      // one change of the resolvers at a time, in the order of the changes
+	unresolved map[string]bool // IDs of containers whose resolvers are out of date; guarded by mu
+}
+
 // Table is what the resolver of a container's sandbox answers; ok is false for a container that has none.
-func (s *Service) Table(containerID string) (t dns.Table, ok bool) {
+func (s *namer) Table(containerID string) (t dns.Table, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.connected[containerID]
@@ -38,7 +46,7 @@ func (s *Service) Table(containerID string) (t dns.Table, ok bool) {
 }
 
 // table is Table for who holds mu.
-func (s *Service) table(c *connection) (dns.Table, bool) {
+func (s *namer) table(c *connection) (dns.Table, bool) {
 	t := dns.Table{Sandbox: c.sandboxID}
 	for _, e := range byPriority(c.endpoints) {
 		if e.lan.named() {
@@ -71,7 +79,7 @@ func byPriority(all []*endpoint) []*endpoint {
 }
 
 // namesIn lists the names in the network of an endpoint, as its container sees them: its links are there for it alone.
-func (s *Service) namesIn(of *endpoint) dns.Network {
+func (s *namer) namesIn(of *endpoint) dns.Network {
 	n := dns.Network{
 		Name: of.lan.record.Name, Internal: of.lan.record.Internal,
 		Records: map[string][]netip.Addr{}, Names: map[netip.Addr]string{},
@@ -122,7 +130,7 @@ func (e *endpoint) addresses() []netip.Addr {
 
 // resolveNames brings the resolvers of all containers in the networks of these endpoints up to date. Those who come while others
 // are at it share the work: each table is made once for all that has changed.
-func (s *Service) resolveNames(ctx context.Context, changed ...*endpoint) error {
+func (s *namer) resolveNames(ctx context.Context, changed ...*endpoint) error {
 	if _, none := s.cfg.Resolver.(noResolver); none {
 		return nil
 	}
@@ -160,7 +168,7 @@ func (s *Service) resolveNames(ctx context.Context, changed ...*endpoint) error 
 }
 
 // unresolve ends the resolver of a sandbox, if it has one.
-func (s *Service) unresolve(ctx context.Context, c *connection) error {
+func (s *namer) unresolve(ctx context.Context, c *connection) error {
 	if !slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.lan.named() }) {
 		return nil
 	}

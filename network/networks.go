@@ -13,7 +13,7 @@ import (
 )
 
 // List returns the networks that match, by name. Errors: invalid argument (an unknown filter).
-func (s *Service) List(_ context.Context, f filter.Args) ([]network.Inspect, error) {
+func (s *maker) List(_ context.Context, f filter.Args) ([]network.Inspect, error) {
 	if err := f.Validate("dangling", "driver", "id", "label", "name", "scope", "type"); err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func matches(f filter.Args, l *lan) bool {
 }
 
 // Inspect returns a network with the containers in it and the use of its addresses. Errors: not found.
-func (s *Service) Inspect(_ context.Context, nameOrID string) (*network.Inspect, error) {
+func (s *maker) Inspect(_ context.Context, nameOrID string) (*network.Inspect, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l, err := s.findLocked(nameOrID)

@@ -19,7 +19,7 @@ const smallest = 22
 
 // pools are where networks of a family are cut from. The default ones are dockerd's ranges, those of the default bridge in
 // dockerd's sizes.
-func (s *Service) pools(v4, forDefault bool) []Pool {
+func (s *state) pools(v4, forDefault bool) []Pool {
 	var out []Pool
 	for _, p := range s.cfg.Pools {
 		if p.Base.Addr().Is4() == v4 {
@@ -65,7 +65,7 @@ func localIPv6() netip.Prefix {
 // freeSubnet returns the first subnet that no other network has and that the host has no route into, other than by the interface
 // with the index except. If there is none, it is the first that only wider routes by a gateway lead into, such as those of a
 // VPN that takes all traffic: the network's own route comes before them. bits is the size wanted, 0 for the pools'.
-func (s *Service) freeSubnet(pools []Pool, bits, except int, taken []netip.Prefix) (netip.Prefix, error) {
+func (s *state) freeSubnet(pools []Pool, bits, except int, taken []netip.Prefix) (netip.Prefix, error) {
 	family := unix.AF_INET
 	if len(pools) > 0 && pools[0].Base.Addr().Is6() {
 		family = unix.AF_INET6
@@ -122,7 +122,7 @@ func overlap(routes []sandbox.Route, subnet netip.Prefix) int {
 }
 
 // subnetsTaken are those of all networks.
-func (s *Service) subnetsTaken() []netip.Prefix {
+func (s *state) subnetsTaken() []netip.Prefix {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []netip.Prefix

@@ -15,7 +15,7 @@ import (
 
 // wishes are the bindings that a request asks for, in the order of the container's ports; fixed ports before any ports.
 // at is where the network publishes them by default, not valid for all of the host's addresses. Errors: invalid argument.
-func (s *Service) wishes(r Request, at netip.Addr) ([]ports.Wish, error) {
+func (s *connector) wishes(r Request, at netip.Addr) ([]ports.Wish, error) {
 	wanted := maps.Clone(r.Ports)
 	if wanted == nil {
 		wanted = network.PortMap{}
@@ -49,7 +49,7 @@ func looseness(w ports.Wish) int {
 	return int(w.Last - w.First)
 }
 
-func (s *Service) wish(p network.Port, b network.PortBinding, at netip.Addr) (ports.Wish, error) {
+func (s *connector) wish(p network.Port, b network.PortBinding, at netip.Addr) (ports.Wish, error) {
 	w := ports.Wish{Container: p}
 	if b.HostPort != "" {
 		hostPorts, err := network.ParsePortRange(b.HostPort)

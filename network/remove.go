@@ -18,7 +18,7 @@ import (
 )
 
 // Remove removes a network. Errors: not found, permission denied (containers are in it, a network depends on it, predefined).
-func (s *Service) Remove(ctx context.Context, nameOrID string) error {
+func (s *maker) Remove(ctx context.Context, nameOrID string) error {
 	s.making.Lock()
 	defer s.making.Unlock()
 	l, err := s.find(nameOrID)
@@ -29,7 +29,7 @@ func (s *Service) Remove(ctx context.Context, nameOrID string) error {
 }
 
 // remove is for who holds making. The record goes first: what is left of the host's part is removed at the next start.
-func (s *Service) remove(ctx context.Context, l *lan) error {
+func (s *maker) remove(ctx context.Context, l *lan) error {
 	if err := s.retire(l); err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (s *Service) remove(ctx context.Context, l *lan) error {
 	fault.Point("network.remove.record")
 	if l.driver != nil {
 		// Rules before the bridge, so that no packet finds the one without the other.
-		if err := s.changedBridges(ctx, l); err != nil {
+		if err := s.rules.changedBridges(ctx, l); err != nil {
 			return err
 		}
 		if err := l.driver.Remove(ctx, l.conf); err != nil {
@@ -55,7 +55,7 @@ func (s *Service) remove(ctx context.Context, l *lan) error {
 }
 
 // retire makes sure that nobody is in a network, nor comes into it any more.
-func (s *Service) retire(l *lan) error {
+func (s *maker) retire(l *lan) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -79,7 +79,7 @@ func (s *Service) retire(l *lan) error {
 }
 
 // members names the containers in a network, for a message. The caller holds mu.
-func (s *Service) members(l *lan) []string {
+func (s *maker) members(l *lan) []string {
 	var out []string
 	for _, c := range s.connected {
 		if e := c.in(l); e != nil {
@@ -91,7 +91,7 @@ func (s *Service) members(l *lan) []string {
 }
 
 // Prune removes the networks of users that no container is in, and that the filters until and label select.
-func (s *Service) Prune(ctx context.Context, f filter.Args) (*network.PruneReport, error) {
+func (s *maker) Prune(ctx context.Context, f filter.Args) (*network.PruneReport, error) {
 	if err := f.Validate("until", "label", "label!"); err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (s *Service) Prune(ctx context.Context, f filter.Args) (*network.PruneRepor
 	return report, nil
 }
 
-func (s *Service) prunable(f filter.Args, until time.Time) []*lan {
+func (s *maker) prunable(f filter.Args, until time.Time) []*lan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*lan

@@ -5,17 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"gantry/network/firewall"
 )
 
+// ruler keeps the firewall as the networks and the published ports want it.
+type ruler struct {
+	*state
+	firewall  firewall.Firewall
+	rules     sync.Mutex               // one change of the firewall at a time, in the order of published
+	published map[place]netip.AddrPort // what the firewall publishes, and where it leads; guarded by mu
+}
+
 // openRules puts the firewall's rules in place, with the ports of containers that have run on, and then opens the host for
 // what they allow.
-func (s *Service) openRules(ctx context.Context) error {
+func (s *ruler) openRules(ctx context.Context) error {
 	var err error
 	if s.before.ports, err = s.firewall.Published(ctx); err != nil {
 		return err
@@ -27,7 +37,7 @@ func (s *Service) openRules(ctx context.Context) error {
 }
 
 // changedBridges follows the making or removal of a network: rules before doors.
-func (s *Service) changedBridges(ctx context.Context, l *lan) error {
+func (s *ruler) changedBridges(ctx context.Context, l *lan) error {
 	if l.record.Driver != "bridge" {
 		return nil
 	}
@@ -38,7 +48,7 @@ func (s *Service) changedBridges(ctx context.Context, l *lan) error {
 
 // applyRules replaces the rules by those that are desired now, and then opens the host for what they allow. The caller holds rules, or is
 // alone.
-func (s *Service) applyRules(ctx context.Context) (err error) {
+func (s *ruler) applyRules(ctx context.Context) (err error) {
 	bridges := s.bridges()
 	forward := !s.cfg.NoForward && len(bridges) > 0
 	if forward {
@@ -69,7 +79,7 @@ const forwardSwitch = "/proc/sys/net/ipv4/ip_forward"
 
 // forwardedNothing reports whether the host was no router before we made it one: then it is to be one for containers alone. A
 // file beside the sandboxes remembers that for the next process; it goes with a restart of the machine, as the switch.
-func (s *Service) forwardedNothing() (bool, error) {
+func (s *ruler) forwardedNothing() (bool, error) {
 	mark := filepath.Join(s.cfg.ExecRoot, "forwarding-was-off")
 	state, err := os.ReadFile(forwardSwitch)
 	if err != nil {
@@ -94,7 +104,7 @@ func filterBridged() bool {
 }
 
 // desired is what the firewall is to do.
-func (s *Service) desired() firewall.Desired {
+func (s *ruler) desired() firewall.Desired {
 	d := firewall.Desired{OnlyOurs: s.onlyOurs, Bridges: s.bridges()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +115,7 @@ func (s *Service) desired() firewall.Desired {
 }
 
 // publish changes which ports lead to containers. Rules that somebody has flushed are put back on the way.
-func (s *Service) publish(ctx context.Context, add, remove []firewall.Port) error {
+func (s *ruler) publish(ctx context.Context, add, remove []firewall.Port) error {
 	if len(add)+len(remove) == 0 {
 		return nil
 	}

@@ -23,16 +23,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Service is the network controller. Safe for concurrent use.
+// Service is the network controller, put together of one type for each part of its work. Safe for concurrent use.
 type Service struct {
-	cfg       Config
-	host      *netlink.Handle
-	remover   *netlink.Handle // its own socket: nobody waits behind what is being removed
-	pool      *sandbox.Pool
-	firewall  firewall.Firewall
-	allocator *ports.Allocator
-	ipv6      bool // the host has IPv6
-	onlyOurs  bool // the host forwards for containers alone
+	*state
+	*maker
+	*connector
+	*attacher
+	*adopter
+	*namer
+	*ruler
+}
+
+// state is the networks and who is in them. Every part of the service stands on it.
+type state struct {
+	cfg      Config
+	host     *netlink.Handle
+	remover  *netlink.Handle // its own socket: nobody waits behind what is being removed
+	ipv6     bool            // the host has IPv6
+	onlyOurs bool            // the host forwards for containers alone
 
 	drivers       map[string]driver.Driver
 	store         *store.Store
@@ -42,15 +50,9 @@ type Service struct {
 
 	background sync.WaitGroup // what Disconnect leaves to be done
 
-	making    sync.Mutex // networks are made and removed one at a time: they must not overlap
-	resolving sync.Mutex // one change of the resolvers at a time, in the order of the changes
-	rules     sync.Mutex // one change of the firewall at a time, in the order of published
-
-	mu         sync.Mutex      // guards what follows
-	nets       map[string]*lan // by ID
-	connected  map[string]*connection
-	published  map[place]netip.AddrPort // what the firewall publishes, and where it leads
-	unresolved map[string]bool          // IDs of containers whose resolvers are out of date
+	mu        sync.Mutex      // guards what follows, and what is said to be guarded by it
+	nets      map[string]*lan // by ID
+	connected map[string]*connection
 }
 
 // place is a port of the host.
@@ -70,10 +72,7 @@ type leftovers struct {
 // Open brings the default networks and the firewall into being and removes what a crash left behind,
 // except the sandboxes of the containers that Adopt is going to claim: see Settle.
 func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
-	s := &Service{
-		cfg: cfg, firewall: &firewall.NFTables{}, allocator: ports.New(!cfg.NoProxy || cfg.NoFirewall),
-		connected: map[string]*connection{}, published: map[place]netip.AddrPort{}, unresolved: map[string]bool{},
-	}
+	s := assemble(cfg)
 	if cfg.NoFirewall {
 		s.firewall = firewall.None{}
 	}
@@ -120,6 +119,16 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func assemble(cfg Config) *Service {
+	all := &state{cfg: cfg, connected: map[string]*connection{}}
+	rules := &ruler{state: all, firewall: &firewall.NFTables{}, published: map[place]netip.AddrPort{}}
+	names := &namer{state: all, unresolved: map[string]bool{}}
+	joins := &connector{state: all, rules: rules, names: names, allocator: ports.New(!cfg.NoProxy || cfg.NoFirewall)}
+	return &Service{
+		all, &maker{state: all, rules: rules}, joins, &attacher{all, joins, rules, names}, &adopter{all, joins, rules, names}, names, rules,
+	}
 }
 
 // Close leaves sandboxes of running containers as they are. It waits for what Disconnect has left to be done. Idempotent.
