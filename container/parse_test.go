@@ -1,6 +1,7 @@
 package container
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -160,4 +161,16 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+func FuzzCheckName(f *testing.F) {
+	for _, s := range []string{"web", "/web", "a", "//a", "a/b", "a\x1b[0m", "é1", ""} {
+		f.Add(s)
+	}
+	good := regexp.MustCompile(`^/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if err := checkName(s); (err == nil) != good.MatchString(s) {
+			t.Errorf("%q: %v", s, err)
+		}
+	})
 }
