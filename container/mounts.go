@@ -14,7 +14,6 @@ import (
 	"gantry/container/record"
 	"gantry/internal/undo"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/volume"
 )
@@ -303,9 +302,4 @@ func (s *creator) holdVolume(ctx context.Context, c *Container, r *record.Contai
 		c.keep(release)
 	}
 	return err
-}
-
-// notLanded is the answer to what gantry does not do yet.
-func notLanded(what string) error {
-	return errdefs.ErrNotImplemented.WithMessage(what + " has not landed in gantry yet")
 }

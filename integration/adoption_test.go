@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"gantry/internal/testkit"
-
-	"golang.org/x/sys/unix"
 )
 
 // classic makes a data root with dockerd, by what fill does, and returns the stopped engine.
@@ -176,23 +174,6 @@ func TestAClassicDataRootAfterAPowerFailure(t *testing.T) {
 		t.Errorf("the container without a restart policy is %s", got)
 	}
 	s.Docker("rm", "-f", "always", "once")
-}
-
-// powerFailure ends all that a killed engine has left, with its mounts.
-func powerFailure(t *testing.T, e *testkit.Engine) {
-	t.Helper()
-	for _, p := range e.Processes() {
-		_ = unix.Kill(p.Pid, unix.SIGKILL) // it may have ended with its parent
-	}
-	mounts, err := filepath.Glob(filepath.Join(e.DataRoot(), "overlay2/*/merged"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range mounts {
-		if out, err := e.Namespaces().Run("umount", "-l", m); err != nil {
-			t.Fatalf("umount %s: %v\n%s", m, err, out)
-		}
-	}
 }
 
 // operatorsTool builds cmd/gantry and returns what runs it.

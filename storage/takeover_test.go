@@ -33,10 +33,10 @@ func unpackedBy(t *testing.T, root string, parent ChainID, files imagetar.Rootfs
 	must(t, os.MkdirAll(l.Dir, 0o755))
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	r, err := asm.NewInputTarStream(bytes.NewReader(data), split.NewJSONPacker(z), split.NewDiscardFilePutter())
+	r, done, err := asm.NewInputTarStreamWithDone(bytes.NewReader(data), split.NewJSONPacker(z), split.NewDiscardFilePutter())
 	must(t, err, archive.Untar(r, l.Dir, &archive.TarOptions{}))
 	_, err = io.Copy(io.Discard, r)
-	must(t, err, z.Close(), os.WriteFile(l.Split, packed.Bytes(), 0o600))
+	must(t, err, <-done, z.Close(), os.WriteFile(l.Split, packed.Bytes(), 0o600))
 	return l, data
 }
 

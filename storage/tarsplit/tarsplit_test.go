@@ -36,9 +36,12 @@ func split(t testing.TB, files map[string]string) (layer, file []byte) {
 	}
 	layer = bytes.Clone(plain.Bytes())
 	z := gzip.NewWriter(&packed)
-	r, err := asm.NewInputTarStream(&plain, storage.NewJSONPacker(z), storage.NewDiscardFilePutter())
+	r, done, err := asm.NewInputTarStreamWithDone(&plain, storage.NewJSONPacker(z), storage.NewDiscardFilePutter())
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
+	}
+	if err == nil {
+		err = <-done
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,8 @@ package enter
 // stub is never called: it is copied.
 func stub()
 
+var _ = stub // it is named by the assembler only
+
 // codeSize is more than stub has, in bytes.
 const codeSize = 512
 
