@@ -65,9 +65,14 @@ func (f *fetcher) fetch(ctx context.Context) error {
 	defer func() { f.w.Close() }() //nolint:errcheck // after Commit there is nothing to close
 	var failures tried
 	for _, m := range f.x.from.able(docker.HostCapabilityPull) {
-		err := f.from(ctx, m)
-		if err == nil {
-			err = f.commit()
+		resumed := f.at > 0
+		err := f.whole(ctx, m)
+		if resumed && errdefs.IsDataLoss(err) && ctx.Err() == nil {
+			// What was left over may be another registry's lie: this one gets a clean beginning.
+			if err = f.restart(); err != nil {
+				return &localError{err}
+			}
+			err = f.whole(ctx, m)
 		}
 		var local *localError
 		if err == nil || ctx.Err() != nil || errors.As(err, &local) {
@@ -75,12 +80,20 @@ func (f *fetcher) fetch(ctx context.Context) error {
 		}
 		failures.add(m, err)
 		if errdefs.IsDataLoss(err) { // what this one sent is no beginning for the next
-			if err := f.restart(ctx); err != nil {
+			if err := f.restart(); err != nil {
 				return &localError{err}
 			}
 		}
 	}
 	return failures.error(func(err error) error { return err })
+}
+
+// whole fetches what is missing from one remote, and commits it.
+func (f *fetcher) whole(ctx context.Context, m *remote) error {
+	if err := f.from(ctx, m); err != nil {
+		return err
+	}
+	return f.commit()
 }
 
 func (f *fetcher) open(ctx context.Context) error {
@@ -92,19 +105,18 @@ func (f *fetcher) open(ctx context.Context) error {
 	st, err := w.Status()
 	f.at = st.Offset
 	if err == nil && f.at > f.desc.Size {
-		err = f.truncate()
+		err = f.restart()
 	}
 	return err
 }
 
 func (f *fetcher) ref() string { return "layer-" + f.desc.Digest.String() }
 
-func (f *fetcher) truncate() error {
+// restart throws away what has arrived.
+func (f *fetcher) restart() error {
 	f.at = 0
 	return f.w.Truncate(0)
 }
-
-func (f *fetcher) restart(context.Context) error { return f.truncate() }
 
 // from fetches what is missing from one remote, going on where a broken connection ended.
 func (f *fetcher) from(ctx context.Context, m *remote) error {
