@@ -24,13 +24,15 @@ func (s *ruler) bridges() []firewall.Bridge {
 		if err != nil {
 			continue // it was checked when it was made
 		}
-		b := firewall.Bridge{Name: o.Bridge, Masquerade: o.Masquerade && !l.record.Internal && o.Mode4 != bridge.Routed, Isolated: !o.ICC}
+		b := firewall.Bridge{Name: o.Bridge, Isolated: !o.ICC, Internal: l.record.Internal}
 		for _, sub := range l.subnets {
-			if sub.Prefix.Addr().Is4() {
-				b.Subnet, b.Gateway = sub.Prefix, sub.Gateway
+			family, mode := &b.IPv4, o.Mode4
+			if sub.Prefix.Addr().Is6() {
+				family, mode = &b.IPv6, o.Mode6
 			}
+			*family = firewall.Family{Subnet: sub.Prefix, Gateway: sub.Gateway, Masquerade: o.Masquerade && !l.record.Internal && mode != bridge.Routed}
 		}
-		if b.Subnet.IsValid() {
+		if b.IPv4.Subnet.IsValid() || b.IPv6.Subnet.IsValid() {
 			out = append(out, b)
 		}
 	}

@@ -128,6 +128,34 @@ func TestBothFamilies(t *testing.T) {
 	}
 }
 
+// TestNetworksAreApartInIPv6: a host that forwards IPv6 is no way from one network to another, nor out of an internal one.
+func TestNetworksAreApartInIPv6(t *testing.T) {
+	l := newLab(t)
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	l.make(t, network.CreateRequest{Name: "a", EnableIPv6: yes()})
+	l.make(t, network.CreateRequest{Name: "b", EnableIPv6: yes()})
+	l.make(t, network.CreateRequest{Name: "inner", EnableIPv6: yes(), Internal: true})
+	one, friend, stranger, inner := l.connect(t, on(t, "one", "a")), l.connect(t, on(t, "friend", "a")), l.connect(t, on(t, "stranger", "b")), l.connect(t, on(t, "inner", "inner"))
+	serve(t, one.Key, "[::]:80", "one")
+	serve(t, inner.Key, "[::]:80", "inner")
+	toOne := "[" + one.Endpoints["a"].GlobalIPv6Address.String() + "]:80"
+	toInner := "[" + inner.Endpoints["inner"].GlobalIPv6Address.String() + "]:80"
+	if who, _, err := ask(t, friend.Key, toOne); who != "one" {
+		t.Errorf("the same network: %q, %v", who, err)
+	}
+	patience := func(d *net.Dialer) { d.Timeout = 2500 * time.Millisecond } // neighbours are looked for again after a second
+	for _, way := range []struct{ from, to string }{{stranger.Key, toOne}, {stranger.Key, toInner}, {inner.Key, toOne}} {
+		if who, _, err := ask(t, way.from, way.to, patience); err == nil {
+			t.Errorf("%s was reached from another network: %q", way.to, who)
+		}
+	}
+	for _, id := range []string{"one", "friend", "stranger", "inner"} {
+		l.disconnect(t, id+"0123456789abcdef")
+	}
+}
+
 // routes lists the default routes in a namespace as "family interface".
 func routes(t *testing.T, key string) (out []string) {
 	t.Helper()

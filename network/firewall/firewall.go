@@ -13,10 +13,16 @@ import (
 // Bridge is a network of containers.
 type Bridge struct {
 	Name       string // of the interface
+	IPv4, IPv6 Family
+	Isolated   bool // containers do not reach one another
+	Internal   bool // nothing comes in from other interfaces, and nothing goes out
+}
+
+// Family is a bridge's part of one address family; the zero value is a bridge without it.
+type Family struct {
 	Subnet     netip.Prefix
 	Gateway    netip.Addr // the host's address on it, which strangers may reach
 	Masquerade bool       // connections to the outside have the host's address
-	Isolated   bool       // containers do not reach one another
 }
 
 // Port is a port of the host that leads to a container.

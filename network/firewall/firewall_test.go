@@ -22,7 +22,7 @@ func port(protocol, host, to string) Port {
 
 func bridge(name, address string) Bridge {
 	p := netip.MustParsePrefix(address)
-	return Bridge{Name: name, Subnet: p.Masked(), Gateway: p.Addr(), Masquerade: true}
+	return Bridge{Name: name, IPv4: Family{Subnet: p.Masked(), Gateway: p.Addr(), Masquerade: true}}
 }
 
 // firewalls are the implementations, with how somebody else flushes each.

@@ -28,7 +28,7 @@ const chunk = 256
 const elementSize = 128
 
 // NFTables is the packet filter of the kernel's nf_tables, in the network namespace of the process.
-// It has a table of its own, "ip gantry".
+// It has tables of its own, "ip gantry" and, where a bridge has IPv6, "ip6 gantry".
 type NFTables struct {
 	mu sync.Mutex // one batch at a time
 }
@@ -53,7 +53,40 @@ func (f *NFTables) Set(_ context.Context, d Desired) error {
 		return err
 	}
 	rules{conn: c, table: t, exact: exact, wild: wild}.add(d)
+	if err := addIPv6(c, d); err != nil {
+		return err
+	}
 	return flush(c, "replace rules")
+}
+
+// addIPv6 replaces the table of IPv6, which is there only where a bridge has IPv6: a kernel may be without.
+func addIPv6(c *nftables.Conn, d Desired) error {
+	wanted := slices.ContainsFunc(d.Bridges, func(b Bridge) bool { return b.IPv6.Subnet.IsValid() })
+	there, err := has(c, nftables.TableFamilyIPv6)
+	if err != nil && !wanted {
+		return nil // it lists no tables because it knows no IPv6
+	}
+	if err != nil {
+		return err
+	}
+	t := &nftables.Table{Family: nftables.TableFamilyIPv6, Name: tableName}
+	if there {
+		c.DelTable(t)
+	}
+	if wanted {
+		c.AddTable(t)
+		rules{conn: c, table: t}.add(d)
+	}
+	return nil
+}
+
+// has reports whether our table of a family is there.
+func has(c *nftables.Conn, family nftables.TableFamily) (bool, error) {
+	tables, err := c.ListTablesOfFamily(family)
+	if err != nil {
+		return false, fmt.Errorf("nftables: list tables: %w", explain(err))
+	}
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }), nil
 }
 
 // Add implements Firewall.
@@ -92,12 +125,8 @@ func (f *NFTables) Published(context.Context) ([]Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyIPv4)
-	if err != nil {
-		return nil, fmt.Errorf("nftables: list tables: %w", explain(err))
-	}
-	if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }) {
-		return nil, nil
+	if there, err := has(c, nftables.TableFamilyIPv4); err != nil || !there {
+		return nil, err
 	}
 	var ports []Port
 	exact, wild := portMaps(table())

@@ -10,21 +10,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules adds the chains of a table to a batch.
+// rules adds the chains of a table to a batch: those of one address family.
 type rules struct {
 	conn        *nftables.Conn
 	table       *nftables.Table
-	exact, wild *nftables.Set
+	exact, wild *nftables.Set // nil for IPv6, whose published ports are forwarded by a process
+}
+
+// of is the bridge's part that the table is about.
+func (r rules) of(b Bridge) Family {
+	if r.six() {
+		return b.IPv6
+	}
+	return b.IPv4
+}
+
+func (r rules) six() bool { return r.table.Family == nftables.TableFamilyIPv6 }
+
+// loopback is what only the host itself may send from and to.
+func (r rules) loopback() netip.Prefix {
+	if r.six() {
+		return netip.PrefixFrom(netip.IPv6Loopback(), 128)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8)
 }
 
 // match is the conditions of a rule, and at last what it does.
 type match []expr.Any
 
 func (r rules) add(d Desired) {
-	r.protect(d.Bridges)
-	r.publish()
-	r.masquerade(d.Bridges)
-	r.filter(d.Bridges, d.OnlyOurs)
+	bridges := slices.DeleteFunc(slices.Clone(d.Bridges), func(b Bridge) bool { return !r.of(b).Subnet.IsValid() })
+	r.protect(bridges)
+	if r.exact != nil {
+		r.publish()
+	}
+	r.masquerade(bridges)
+	r.filter(bridges, d.OnlyOurs && !r.six()) // whether the host forwards IPv6 is its own affair
 }
 
 // protect drops what must not reach a container, before connections are tracked and addresses translated:
@@ -33,14 +54,18 @@ func (r rules) add(d Desired) {
 // containers, unless those are the addresses that containers are known by outside.
 func (r rules) protect(bridges []Bridge) {
 	c := r.chain("protect", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
-	r.rule(c, iif("lo", false), daddr(loopback(), true), verdict(expr.VerdictDrop))
-	r.rule(c, iif("lo", false), saddr(loopback()), verdict(expr.VerdictDrop))
+	r.rule(c, iif("lo", false), daddr(r.loopback(), true), verdict(expr.VerdictDrop))
+	r.rule(c, iif("lo", false), saddr(r.loopback()), verdict(expr.VerdictDrop))
 	for _, b := range bridges {
-		if !b.Masquerade {
+		f := r.of(b)
+		if !f.Masquerade && !b.Internal {
 			continue // answers come to these addresses; the filter drops what is no answer
 		}
-		host := netip.PrefixFrom(b.Gateway, 32)
-		r.rule(c, iif(b.Name, false), iif("lo", false), daddr(b.Subnet, true), daddr(host, false), verdict(expr.VerdictDrop))
+		parts := []match{iif(b.Name, false), iif("lo", false), daddr(f.Subnet, true)}
+		if f.Gateway.IsValid() {
+			parts = append(parts, daddr(netip.PrefixFrom(f.Gateway, f.Gateway.BitLen()), false))
+		}
+		r.rule(c, append(parts, verdict(expr.VerdictDrop))...)
 	}
 }
 
@@ -59,11 +84,12 @@ func (r rules) publish() {
 func (r rules) masquerade(bridges []Bridge) {
 	c := r.chain("masquerade", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	for _, b := range bridges {
-		if b.Masquerade {
-			r.rule(c, saddr(b.Subnet), oif(b.Name, false), masquerade())
+		f := r.of(b)
+		if f.Masquerade {
+			r.rule(c, saddr(f.Subnet), oif(b.Name, false), masquerade())
 		}
-		r.rule(c, oif(b.Name, true), saddr(b.Subnet), translated(), masquerade())
-		r.rule(c, oif(b.Name, true), saddr(loopback()), masquerade())
+		r.rule(c, oif(b.Name, true), saddr(f.Subnet), translated(), masquerade())
+		r.rule(c, oif(b.Name, true), saddr(r.loopback()), masquerade())
 	}
 }
 
@@ -79,6 +105,10 @@ func (r rules) filter(bridges []Bridge, only bool) {
 		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
 	})
 	for _, b := range bridges {
+		if b.Internal {
+			r.rule(c, oif(b.Name, true), iif(b.Name, false), verdict(expr.VerdictDrop))
+			r.rule(c, iif(b.Name, true), oif(b.Name, false), verdict(expr.VerdictDrop))
+		}
 		r.rule(c, oif(b.Name, true), established(), verdict(expr.VerdictAccept))
 		r.rule(c, oif(b.Name, true), translated(), verdict(expr.VerdictAccept))
 		r.rule(c, oif(b.Name, true), iif(b.Name, false), verdict(expr.VerdictDrop))
@@ -116,24 +146,38 @@ func device(key expr.MetaKey, name string, is bool) match {
 	return match{&expr.Meta{Key: key, Register: 1}, compare(is, data)}
 }
 
-// Offsets in the IPv4 header, RFC 791.
+// Offsets in the headers of IPv4, RFC 791, and IPv6, RFC 8200.
 const (
-	sourceOffset      = 12
-	destinationOffset = 16
+	sourceOffset       = 12
+	destinationOffset  = 16
+	sourceOffset6      = 8
+	destinationOffset6 = 24
 )
 
-func saddr(p netip.Prefix) match          { return inPrefix(sourceOffset, p, true) }
-func daddr(p netip.Prefix, is bool) match { return inPrefix(destinationOffset, p, is) }
+func saddr(p netip.Prefix) match {
+	if p.Addr().Is6() {
+		return inPrefix(sourceOffset6, p, true)
+	}
+	return inPrefix(sourceOffset, p, true)
+}
+
+func daddr(p netip.Prefix, is bool) match {
+	if p.Addr().Is6() {
+		return inPrefix(destinationOffset6, p, is)
+	}
+	return inPrefix(destinationOffset, p, is)
+}
 
 func inPrefix(offset uint32, p netip.Prefix, is bool) match {
 	p = p.Masked()
-	mask := make([]byte, 4)
+	size := uint32(p.Addr().BitLen() / 8)
+	mask := make([]byte, size)
 	for i := range p.Bits() {
 		mask[i/8] |= 0x80 >> (i % 8)
 	}
 	return match{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: mask, Xor: make([]byte, size)},
 		compare(is, p.Addr().AsSlice()),
 	}
 }
@@ -173,8 +217,6 @@ func connection(key expr.CtKey, bits uint32) match {
 		compare(false, make([]byte, 4)),
 	}
 }
-
-func loopback() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
 
 func masquerade() match { return match{&expr.Masq{}} }
 
