@@ -57,7 +57,14 @@ type fake struct {
 	*httptest.Server
 	layer, config, manifest []byte
 	blobs                   atomic.Int64 // requests for the layer
-	serve                   func(w http.ResponseWriter, r *http.Request, n int64) bool
+	// serve may answer in its place; set before the first request, and not asked once it is honest.
+	serve  func(w http.ResponseWriter, r *http.Request, n int64) bool
+	honest atomic.Bool
+}
+
+// lies reports whether serve has answered.
+func (f *fake) lies(w http.ResponseWriter, r *http.Request, n int64) bool {
+	return f.serve != nil && !f.honest.Load() && f.serve(w, r, n)
 }
 
 func newFake(t *testing.T) *fake {
@@ -87,7 +94,7 @@ func (f *fake) describe(diffID digest.Digest) {
 func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/manifests/v1"):
-		if f.serve != nil && f.serve(w, r, 0) {
+		if f.lies(w, r, 0) {
 			return
 		}
 		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
@@ -95,12 +102,12 @@ func (f *fake) answer(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(r.URL.Path, digest.FromBytes(f.config).String()):
 		_, _ = w.Write(f.config)
 	case strings.HasSuffix(r.URL.Path, digest.FromBytes(f.layer).String()):
-		if n := f.blobs.Add(1); f.serve != nil && f.serve(w, r, n) {
+		if n := f.blobs.Add(1); f.lies(w, r, n) {
 			return
 		}
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.layer))
 	default:
-		if f.serve == nil || !f.serve(w, r, -1) {
+		if !f.lies(w, r, -1) {
 			http.NotFound(w, r)
 		}
 	}
@@ -205,7 +212,7 @@ func TestHostileBlobsAreRefused(t *testing.T) {
 			if err := pullFrom(t, s, f, Credentials{}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
-			f.serve = nil
+			f.honest.Store(true)
 			if err := pullFrom(t, s, f, Credentials{}); err != nil {
 				t.Errorf("afterwards: %v", err)
 			}

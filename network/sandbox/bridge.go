@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/netip"
 	"os"
@@ -79,18 +80,23 @@ func EnsureBridge(host *netlink.Handle, b Bridge) (Bridge, error) {
 	return b, nil
 }
 
+// makeBridge makes a bridge under a name that tells whose it is, and gives it its own when it bears the owner's mark: the kernel
+// does not take the mark with the making, and one that is killed in between leaves nothing that nobody knows.
 func makeBridge(host *netlink.Handle, b Bridge) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	// An address of its own: without one, the bridge's changes as ports come and go.
-	attrs.Name, attrs.MTU, attrs.HardwareAddr = b.Name, b.MTU, RandomMAC()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = unmarked(b.Owner)+rand.Text()[:4], b.MTU, RandomMAC()
 	if err := host.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return nil, fmt.Errorf("add: %w", err)
 	}
-	link, err := host.LinkByName(b.Name)
+	link, err := host.LinkByName(attrs.Name)
 	if err != nil {
 		return nil, err
 	}
 	if err := host.LinkSetAlias(link, owned+b.Owner); err != nil {
+		return nil, errors.Join(err, host.LinkDel(link))
+	}
+	if err := host.LinkSetName(link, b.Name); err != nil {
 		return nil, errors.Join(err, host.LinkDel(link))
 	}
 	if b.IPv6 {
@@ -103,7 +109,14 @@ func makeBridge(host *netlink.Handle, b Bridge) (netlink.Link, error) {
 	return link, err
 }
 
-// OwnedBridges lists the bridges that an engine with this data root has made.
+// unmarked is how the names of bridges begin that an engine with this data root is making: 10 of the 15 characters that a name has.
+func unmarked(owner string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(owner)) // it does not fail
+	return fmt.Sprintf("gt%08x", h.Sum32())
+}
+
+// OwnedBridges lists the bridges that an engine with this data root has made, or was making when it was killed.
 func OwnedBridges(host *netlink.Handle, owner string) ([]string, error) {
 	links, err := Dump(host.LinkList)
 	if err != nil {
@@ -111,7 +124,7 @@ func OwnedBridges(host *netlink.Handle, owner string) ([]string, error) {
 	}
 	var out []string
 	for _, l := range links {
-		if l.Type() == "bridge" && l.Attrs().Alias == owned+owner {
+		if l.Type() == "bridge" && (l.Attrs().Alias == owned+owner || strings.HasPrefix(l.Attrs().Name, unmarked(owner))) {
 			out = append(out, l.Attrs().Name)
 		}
 	}
